@@ -1,0 +1,21 @@
+//! The generated YAML is up to date.
+
+use std::{env, fs, path::Path};
+
+#[test]
+fn the_yaml_is_what_the_types_say() {
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("yaml");
+    for definition in imarchive_crds::definitions() {
+        let file = folder.join(format!("{}.yaml", definition.spec.names.plural));
+        let expected = serde_yaml_ng::to_string(&definition).expect("a definition is YAML");
+        if env::var_os("REGENERATE").is_some() {
+            fs::write(&file, &expected).expect("the folder can be written");
+        }
+        let actual = fs::read_to_string(&file).unwrap_or_default();
+        assert!(
+            actual == expected,
+            "{} is stale; run: REGENERATE=1 cargo test --release -p imarchive-crds --test yaml",
+            file.display()
+        );
+    }
+}
