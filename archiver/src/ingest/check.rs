@@ -1,0 +1,314 @@
+//! From a body to entries that may be stored: every message parsed, checked and routed, or a problem that names each fault.
+
+use base64::{Engine, prelude::BASE64_STANDARD};
+use serde_json::Value;
+use sha2::{Digest, Sha256};
+
+use super::{
+    FieldError, Kind, Problem,
+    body::Form,
+    json::{self, Element, Malformed},
+};
+use crate::{
+    message::{self, ConversationKind, Message},
+    route::Table,
+    spool::append::{Entry, Group},
+};
+
+/// The most text and HTML of one message, together.
+const TEXT: usize = 1 << 20;
+/// The most participants of one message.
+const PEOPLE: usize = 10_000;
+/// The most attachments of one message.
+const ATTACHMENTS: usize = 100;
+/// The longest id or name.
+const NAME: usize = 1024;
+/// The longest name of a source: it is a client's name as well.
+const SOURCE: usize = 63;
+
+/// The entries of a body.
+pub fn entries(bytes: &[u8], form: Form, table: &Table) -> Result<Vec<Entry>, Problem> {
+    let elements = json::elements(bytes, form.lines).map_err(|error| malformed(None, error))?;
+    if elements.is_empty() {
+        return Err(Problem::new(Kind::InvalidMessage, "the request holds no message"));
+    }
+    let mut entries = Vec::with_capacity(elements.len());
+    let mut errors = Vec::new();
+    for (index, element) in elements.into_iter().enumerate() {
+        let value = json::parse(element).map_err(|error| malformed(Some(index), error))?;
+        match entry(value, table) {
+            Ok(entry) => entries.push(entry),
+            Err(faults) => errors.extend(faults.into_iter().map(|fault| fault.at(index, element))),
+        }
+    }
+    if errors.is_empty() {
+        return Ok(entries);
+    }
+    let detail = format!("{} of the request's messages are not valid; nothing of it was kept", errors.len());
+    Err(Problem::new(Kind::InvalidMessage, detail).with_errors(errors))
+}
+
+fn malformed(index: Option<usize>, error: Malformed) -> Problem {
+    let detail = format!("line {}: {}", error.line, error.detail);
+    let place = FieldError { index, line: Some(error.line), pointer: String::new(), detail: error.detail };
+    Problem::new(Kind::MalformedJson, detail).with_errors([place])
+}
+
+/// What is wrong with one field.
+#[derive(Debug)]
+struct Fault {
+    pointer: String,
+    detail: String,
+}
+
+impl Fault {
+    fn new(pointer: impl Into<String>, detail: impl Into<String>) -> Self {
+        Self { pointer: pointer.into(), detail: detail.into() }
+    }
+
+    fn at(self, index: usize, element: Element<'_>) -> FieldError {
+        FieldError { index: Some(index), line: Some(element.line), pointer: self.pointer, detail: self.detail }
+    }
+}
+
+fn entry(mut value: Value, table: &Table) -> Result<Entry, Vec<Fault>> {
+    let canonical = serde_json_canonicalizer::to_vec(&value).map_err(|error| vec![Fault::new("", error.to_string())])?;
+    let digest: [u8; 32] = Sha256::digest(canonical).into();
+    let contents = take_contents(&mut value)?;
+    let message: Message = serde_path_to_error::deserialize(&value).map_err(|error| vec![unreadable(&error)])?;
+    let faults = faults(&message);
+    if !faults.is_empty() {
+        return Err(faults);
+    }
+    let document = serde_json::to_vec(&value).map_err(|error| vec![Fault::new("", error.to_string())])?;
+    Ok(Entry {
+        group: group(&message),
+        route: table.route(&message),
+        source: message.source,
+        id: message.id,
+        digest,
+        document,
+        contents,
+    })
+}
+
+/// `a.b[2]` of serde becomes `/a/b/2`.
+fn unreadable(error: &serde_path_to_error::Error<serde_json::Error>) -> Fault {
+    let mut pointer = String::new();
+    for segment in error.path() {
+        use serde_path_to_error::Segment;
+        match segment {
+            Segment::Seq { index } => pointer.push_str(&format!("/{index}")),
+            Segment::Map { key } => pointer.push_str(&format!("/{}", key.replace('~', "~0").replace('/', "~1"))),
+            Segment::Enum { .. } | Segment::Unknown => {}
+        }
+    }
+    Fault::new(pointer, error.inner().to_string())
+}
+
+/// Takes the attachments' content out of the document, and puts in what is known of it.
+fn take_contents(value: &mut Value) -> Result<Vec<Option<Vec<u8>>>, Vec<Fault>> {
+    let Some(Value::Array(attachments)) = value.get_mut("attachments") else { return Ok(Vec::new()) };
+    let mut contents = Vec::with_capacity(attachments.len());
+    let mut faults = Vec::new();
+    for (index, attachment) in attachments.iter_mut().enumerate() {
+        let field = |name: &str| format!("/attachments/{index}/{name}");
+        let Some(attachment) = attachment.as_object_mut() else {
+            faults.push(Fault::new(format!("/attachments/{index}"), "an attachment is an object"));
+            continue;
+        };
+        let content = match attachment.remove("content") {
+            None | Some(Value::Null) => None,
+            Some(Value::String(text)) => match BASE64_STANDARD.decode(text) {
+                Ok(content) => Some(content),
+                Err(error) => {
+                    faults.push(Fault::new(field("content"), format!("the content is not base64: {error}")));
+                    None
+                }
+            },
+            Some(_) => {
+                faults.push(Fault::new(field("content"), "the content is a string of base64"));
+                None
+            }
+        };
+        if let Some(content) = &content {
+            let sha256 = message::hex(&Sha256::digest(content));
+            let size = content.len();
+            if attachment.get("size").is_some_and(|given| !given.is_null() && given.as_u64() != Some(size as u64)) {
+                faults.push(Fault::new(field("size"), format!("the content has {size} bytes")));
+            }
+            let given = attachment.get("sha256").filter(|given| !given.is_null());
+            if given.is_some_and(|given| !given.as_str().is_some_and(|given| given.eq_ignore_ascii_case(&sha256))) {
+                faults.push(Fault::new(field("sha256"), "the content has another SHA-256"));
+            }
+            attachment.insert("size".to_owned(), size.into());
+            attachment.insert("sha256".to_owned(), sha256.into());
+        }
+        contents.push(content);
+    }
+    if faults.is_empty() { Ok(contents) } else { Err(faults) }
+}
+
+fn faults(message: &Message) -> Vec<Fault> {
+    let mut faults = Vec::new();
+    let mut name = |pointer: &str, text: &str, longest: usize| {
+        if text.is_empty() || text.len() > longest {
+            faults.push(Fault::new(pointer, format!("has 1 to {longest} bytes")));
+        } else if text.chars().any(char::is_control) {
+            faults.push(Fault::new(pointer, "holds a control character"));
+        }
+    };
+    name("/source", &message.source, SOURCE);
+    name("/id", &message.id, NAME);
+    name("/conversation/id", &message.conversation.id, NAME);
+    if let Some(refers_to) = &message.refers_to {
+        name("/refersTo", refers_to, NAME);
+    }
+    let people = || std::iter::once(&message.sender).chain(&message.recipients);
+    if message.conversation.kind == ConversationKind::Direct {
+        let mut addresses: Vec<_> = people().map(|person| &person.address).collect();
+        addresses.sort_unstable();
+        addresses.dedup();
+        if addresses.len() != 2 {
+            faults.push(Fault::new("/recipients", "a direct chat has exactly two distinct addresses"));
+        }
+    }
+    if message.recipients.len() >= PEOPLE {
+        faults.push(Fault::new("/recipients", format!("a message has at most {PEOPLE} participants")));
+    }
+    if message.attachments.len() > ATTACHMENTS {
+        faults.push(Fault::new("/attachments", format!("a message has at most {ATTACHMENTS} attachments")));
+    }
+    let text = message.text.as_ref().map_or(0, String::len) + message.html.as_ref().map_or(0, String::len);
+    if text > TEXT {
+        faults.push(Fault::new("/text", format!("text and html have at most {TEXT} bytes together")));
+    }
+    faults.extend(missing(message).map(|(pointer, detail)| Fault::new(pointer, detail)));
+    faults
+}
+
+/// What a message of its kind must have.
+fn missing(message: &Message) -> Option<(&'static str, &'static str)> {
+    use message::Kind::{Delete, Edit, File, Join, Leave, Message as Said};
+    let says = message.text.is_some() || message.html.is_some();
+    match message.kind {
+        Said if !says && message.attachments.is_empty() => Some(("/text", "a message has text, html or attachments")),
+        Edit if message.refers_to.is_none() => Some(("/refersTo", "an edit names what it edits")),
+        Edit if !says => Some(("/text", "an edit has text or html")),
+        Delete if message.refers_to.is_none() => Some(("/refersTo", "a delete names what it deletes")),
+        File if message.attachments.is_empty() => Some(("/attachments", "a file has attachments")),
+        Said | Edit | Delete | Join | Leave | File => None,
+    }
+}
+
+fn group(message: &Message) -> Group {
+    let sender = message.sender.address.as_str().to_owned();
+    let thread = match message.conversation.kind {
+        ConversationKind::Room => message.conversation.id.clone(),
+        ConversationKind::Direct => {
+            let other = message.recipients.iter().map(|person| person.address.as_str()).find(|other| *other != sender);
+            let mut two = [sender.as_str(), other.unwrap_or_default()];
+            two.sort_unstable();
+            two.join(" ")
+        }
+    };
+    Group { source: message.source.clone(), kind: message.conversation.kind, thread, sender }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use axum::http::HeaderMap;
+    use serde_json::json;
+
+    fn form(media_type: &'static str) -> Form {
+        let mut headers = HeaderMap::new();
+        headers.insert("content-type", axum::http::HeaderValue::from_static(media_type));
+        Form::of(&headers).expect("known")
+    }
+
+    fn valid() -> Value {
+        json!({
+            "source": "acme-chat", "id": "m-17", "kind": "message", "conversation": {"type": "direct", "id": "d-1"},
+            "sender": {"address": "alice@acme.example"}, "recipients": [{"address": "Bob@Acme.example"}],
+            "sentAt": "2026-11-23T09:15:02.123Z", "text": "hello", "unknown": {"kept": true},
+        })
+    }
+
+    fn read(value: &Value) -> Result<Vec<Entry>, Problem> {
+        entries(&serde_json::to_vec(value).expect("JSON"), form("application/json"), &Table::default())
+    }
+
+    fn changed(change: impl FnOnce(&mut Value)) -> Problem {
+        let mut value = valid();
+        change(&mut value);
+        read(&value).expect_err("refused")
+    }
+
+    #[test]
+    fn a_missing_field_is_named_with_its_line() {
+        let text = format!("{}\n{}", valid(), json!({"source": "s"}));
+        let problem = entries(text.as_bytes(), form("application/x-ndjson"), &Table::default()).expect_err("refused");
+        assert_eq!(problem.kind, Kind::InvalidMessage);
+        assert_eq!((problem.errors[0].index, problem.errors[0].line), (Some(1), Some(2)));
+        assert!(problem.errors[0].detail.contains("missing field `id`"), "{:?}", problem.errors[0]);
+    }
+
+    #[test]
+    fn a_wrong_field_is_named_by_its_pointer() {
+        let problem = changed(|message| message["recipients"][0]["address"] = "nobody".into());
+        assert_eq!(problem.errors[0].pointer, "/recipients/0/address");
+        assert_eq!(changed(|message| message["kind"] = "shout".into()).errors[0].pointer, "/kind");
+        assert_eq!(changed(|message| message["sentAt"] = "yesterday".into()).errors[0].pointer, "/sentAt");
+    }
+
+    #[test]
+    fn a_direct_chat_has_exactly_two_distinct_addresses() {
+        let problem = changed(|message| message["recipients"] = json!([{"address": "ALICE@acme.example"}]));
+        assert_eq!(problem.errors[0].pointer, "/recipients");
+    }
+
+    #[test]
+    fn content_goes_out_of_the_document_and_its_size_and_digest_go_in() {
+        let mut value = valid();
+        value["attachments"] = json!([{"name": "a.txt", "content": "aGVsbG8="}, {"name": "lost.txt"}]);
+        let entry = read(&value).expect("valid").remove(0);
+        let document: Value = serde_json::from_slice(&entry.document).expect("JSON");
+        let sha256 = "2cf24dba5fb0a30e26e83b2ac5b9e29e1b161e5c1fa7425e73043362938b9824";
+        assert_eq!(document["attachments"][0], json!({"name": "a.txt", "size": 5, "sha256": sha256}));
+        assert_eq!(entry.contents, [Some(b"hello".to_vec()), None]);
+        assert_eq!(document["unknown"], json!({"kept": true}));
+    }
+
+    #[test]
+    fn content_that_is_not_what_it_claims_is_refused() {
+        let attach = |attachment: Value| changed(|message| message["attachments"] = json!([attachment])).errors[0].pointer.clone();
+        assert_eq!(attach(json!({"content": "aGVsbG8=", "size": 6})), "/attachments/0/size");
+        assert_eq!(attach(json!({"content": "aGVsbG8=", "sha256": "00"})), "/attachments/0/sha256");
+        assert_eq!(attach(json!({"content": "*"})), "/attachments/0/content");
+    }
+
+    #[test]
+    fn the_same_message_written_otherwise_has_the_same_digest() {
+        let one = read(&valid()).expect("valid");
+        let text = serde_json::to_string_pretty(&valid()).expect("JSON").replace("hello", "h\\u0065llo");
+        let other = entries(text.as_bytes(), form("application/json"), &Table::default()).expect("valid");
+        assert_eq!(one[0].digest, other[0].digest);
+    }
+
+    #[test]
+    fn both_directions_of_a_direct_chat_are_one_thread() {
+        let mut back = valid();
+        back["sender"] = json!({"address": "bob@acme.example"});
+        back["recipients"] = json!([{"address": "alice@acme.example"}]);
+        let (one, other) = (read(&valid()).expect("valid"), read(&back).expect("valid"));
+        assert_eq!(one[0].group.thread, other[0].group.thread);
+    }
+
+    #[test]
+    fn an_empty_request_is_refused() {
+        for body in ["", "  ", "[]"] {
+            assert!(entries(body.as_bytes(), form("application/json"), &Table::default()).is_err(), "{body:?}");
+        }
+    }
+}

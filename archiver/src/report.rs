@@ -1,0 +1,227 @@
+//! The archiver's word in the resources: its row of each endpoint's status, and the books in the Archiver's.
+//!
+//! It is applied at most every 30 s, and at once when an endpoint fails or recovers. Nothing waits for it: while the API
+//! server is away the archiver goes on, and says later how it is.
+
+use std::{collections::BTreeMap, path::PathBuf, sync::Arc, time::Duration};
+
+use imarchive_crds::{
+    ARCHIVER, Archiver, ArchiverRow, ArchivingEndpoint, MessageCounts, RetryStatus, ladder,
+};
+use jiff::Timestamp;
+use k8s_openapi::{api::core::v1::ConfigMap, apimachinery::pkg::apis::meta::v1::Time};
+use kube::{
+    Api, Client,
+    api::{Patch, PatchParams},
+};
+use serde_json::{Value, json};
+use tokio::{
+    sync::watch,
+    time::{sleep, timeout},
+};
+use tracing::warn;
+
+use crate::{
+    directory::{Endpoint, Resources},
+    metrics::Metrics,
+    now::Now,
+    spool::{
+        Spool,
+        batch::{self, Backlog},
+        books::Books,
+        outage::{self, Record},
+    },
+};
+
+/// Between two reports when nothing turned.
+const INTERVAL: Duration = Duration::from_secs(30);
+/// After something turned: what turns together is reported together.
+const BREATH: Duration = Duration::from_millis(500);
+/// For one request to the API server.
+const PATIENCE: Duration = Duration::from_secs(10);
+
+/// Where and as whom the archiver reports.
+#[derive(Clone)]
+pub struct Cluster {
+    /// The API server.
+    pub client: Client,
+    /// The organization's namespace.
+    pub namespace: String,
+    /// The pod: the name of the row, and of the field manager.
+    pub pod: String,
+}
+
+/// Keeps the metrics, and in a cluster the statuses, close to the truth.
+pub struct Reporter {
+    /// Where the truth is.
+    pub spool: Spool,
+    /// What the archiver knows of the world.
+    pub resources: watch::Receiver<Arc<Resources>>,
+    /// Told of failures and recoveries.
+    pub turned: watch::Receiver<u64>,
+    /// What Prometheus is told.
+    pub metrics: Arc<Metrics>,
+    /// The wall clock.
+    pub now: Now,
+    /// The cluster, if there is one.
+    pub cluster: Option<Cluster>,
+    /// The ingest CA's certificate.
+    pub ca: PathBuf,
+    /// The files of the mounted credentials.
+    pub credentials: PathBuf,
+}
+
+impl Reporter {
+    /// Reports until the couriers are gone.
+    pub async fn run(mut self) {
+        let mut said: BTreeMap<String, Value> = BTreeMap::new();
+        loop {
+            if let Err(error) = self.report(&mut said).await {
+                warn!(%error, "the archiver cannot report; it goes on, and reports later");
+            }
+            tokio::select! {
+                () = sleep(INTERVAL) => {}
+                changed = self.turned.changed() => match changed {
+                    Ok(()) => sleep(BREATH).await,
+                    Err(_) => return,
+                },
+                // A newly accepted connection is shown to be in use.
+                changed = self.resources.changed() => match changed {
+                    Ok(()) => sleep(BREATH).await,
+                    Err(_) => return,
+                },
+            }
+        }
+    }
+
+    /// `said` holds what was applied last: the same again is not sent.
+    async fn report(&mut self, said: &mut BTreeMap<String, Value>) -> anyhow::Result<()> {
+        let resources = self.resources.borrow_and_update().clone();
+        let now = (self.now)();
+        let books = self.spool.read(Books::read).await?;
+        self.metrics.books(&books);
+        for endpoint in resources.endpoints.values() {
+            let name = endpoint.name.clone();
+            let (backlog, open, record) = self
+                .spool
+                .read(move |connection| {
+                    let backlog = batch::backlog(connection, &name)?;
+                    Ok((backlog, batch::open_messages(connection, &name)?, outage::read(connection, &name)?))
+                })
+                .await?;
+            self.metrics.backlog(&endpoint.name, backlog.messages + open.messages);
+            if let Some(cluster) = &self.cluster {
+                let changed_at = self.credentials_changed_at(endpoint);
+                let row = row(&cluster.pod, endpoint, &backlog, &open, &record, changed_at, now);
+                let body = json!({
+                    "apiVersion": "imarchive.dev/v1alpha1", "kind": "ArchivingEndpoint",
+                    "metadata": {"name": endpoint.name}, "status": {"archivers": [row]},
+                });
+                let api: Api<ArchivingEndpoint> = Api::namespaced(cluster.client.clone(), &cluster.namespace);
+                let apply = |body: Value| async move { api.patch_status(&endpoint.name, &cluster.params(), &Patch::Apply(body)).await.map(drop) };
+                unless_said(said, &format!("endpoint {}", endpoint.name), body, apply).await?;
+            }
+        }
+        if let Some(cluster) = &self.cluster {
+            let body = json!({
+                "apiVersion": "imarchive.dev/v1alpha1", "kind": "Archiver",
+                "metadata": {"name": ARCHIVER}, "status": {"messages": counts(&books)},
+            });
+            let api: Api<Archiver> = Api::namespaced(cluster.client.clone(), &cluster.namespace);
+            let apply = |body: Value| async move { api.patch_status(ARCHIVER, &cluster.params(), &Patch::Apply(body)).await.map(drop) };
+            unless_said(said, "archiver", body, apply).await?;
+            self.publish_ca(cluster, said).await?;
+        }
+        Ok(())
+    }
+
+    /// The CA's certificate, for callers: the operator made the ConfigMap, and the archiver may fill this one only.
+    async fn publish_ca(&self, cluster: &Cluster, said: &mut BTreeMap<String, Value>) -> anyhow::Result<()> {
+        const NAME: &str = "archiver-ca";
+        let Ok(certificate) = std::fs::read_to_string(&self.ca) else { return Ok(()) };
+        let body = json!({
+            "apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": NAME}, "data": {"ca.crt": certificate},
+        });
+        let api: Api<ConfigMap> = Api::namespaced(cluster.client.clone(), &cluster.namespace);
+        let apply = |body: Value| async move { api.patch(NAME, &cluster.params(), &Patch::Apply(body)).await.map(drop) };
+        unless_said(said, "ca", body, apply).await
+    }
+
+    fn credentials_changed_at(&self, endpoint: &Endpoint) -> Option<Timestamp> {
+        let secret = endpoint.server()?.credentials.as_ref()?;
+        let modified = |key| std::fs::metadata(self.credentials.join(secret).join(key)).and_then(|file| file.modified()).ok();
+        ["username", "password"].into_iter().filter_map(modified).max().and_then(|at| Timestamp::try_from(at).ok())
+    }
+}
+
+impl Cluster {
+    fn params(&self) -> PatchParams {
+        PatchParams::apply(&format!("archiver/{}", self.pod)).force()
+    }
+}
+
+async fn unless_said<F: Future<Output = kube::Result<()>>>(
+    said: &mut BTreeMap<String, Value>,
+    object: &str,
+    body: Value,
+    apply: impl FnOnce(Value) -> F,
+) -> anyhow::Result<()> {
+    if said.get(object) == Some(&body) {
+        return Ok(());
+    }
+    match timeout(PATIENCE, apply(body.clone())).await {
+        Ok(Ok(())) => said.insert(object.to_owned(), body),
+        // Deleted meanwhile: there is nobody to report to.
+        Ok(Err(kube::Error::Api(status))) if status.code == 404 => said.remove(object),
+        Ok(Err(error)) => anyhow::bail!("{object}: {error}"),
+        Err(_) => anyhow::bail!("{object}: the API server does not answer"),
+    };
+    Ok(())
+}
+
+fn row(
+    pod: &str,
+    endpoint: &Endpoint,
+    backlog: &Backlog,
+    open: &batch::OpenMessages,
+    record: &Record,
+    credentials_changed_at: Option<Timestamp>,
+    now: Timestamp,
+) -> ArchiverRow {
+    ArchiverRow {
+        name: pod.to_owned(),
+        accepted_generation: endpoint.accepted.as_ref().and_then(|accepted| accepted.generation),
+        credentials_changed_at: credentials_changed_at.map(Time),
+        pending_batches: backlog.batches,
+        pending_messages: backlog.messages + open.messages,
+        oldest_pending_at: backlog.oldest_at.into_iter().chain(open.oldest_at).min().map(Time),
+        held_batches: backlog.held,
+        last_delivered_at: backlog.last_delivered_at.map(Time),
+        attempts: Some(attempts(endpoint, record, now)),
+    }
+}
+
+/// The outage as it stands; without one only its number, by which the operator knows that the last one is over.
+fn attempts(endpoint: &Endpoint, record: &Record, now: Timestamp) -> RetryStatus {
+    let Some(outage) = &record.outage else { return RetryStatus { outage: record.number, ..RetryStatus::default() } };
+    RetryStatus {
+        attempt: i64::from(outage.attempts),
+        first_failure_at: Some(Time(outage.first_failure_at)),
+        last_attempt_at: Some(Time(outage.last_attempt_at)),
+        next_attempt_at: Some(Time(ladder::next_attempt_at(&endpoint.retry, outage, &endpoint.uid, now))),
+        give_up_at: Some(Time(outage.first_failure_at + endpoint.retry.give_up_after.duration())),
+        outage: record.number,
+        log: record.log.clone(),
+    }
+}
+
+fn counts(books: &Books) -> MessageCounts {
+    MessageCounts {
+        acknowledged: books.acknowledged,
+        delivered: books.delivered,
+        waiting: books.waiting,
+        held: books.held,
+        excluded: books.excluded,
+        unrouted: books.unrouted,
+    }
+}

@@ -1,0 +1,172 @@
+//! A connection on which SMTP is spoken, each step within its time.
+//!
+//! Nothing is written while the server has something to say that nobody asked for: its next reply would be taken for the
+//! answer to what is written then, and a mail that was refused for one that was taken.
+
+use std::{future::Future, io, time::Duration};
+
+use futures::FutureExt;
+use imarchive_crds::Reason;
+use tokio::{
+    io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt},
+    time::{Instant, timeout_at},
+};
+use zeroize::Zeroizing;
+
+use super::{
+    Reply,
+    failure::Fault,
+    reply::{Malformed, Reader},
+};
+
+/// How much is read at once.
+const READ_SIZE: usize = 4096;
+
+/// A connection on which SMTP is spoken.
+pub(super) struct Wire<S> {
+    stream: S,
+    unread: Reader,
+    ends: Option<Instant>,
+    in_step: bool,
+}
+
+impl<S: AsyncRead + AsyncWrite + Unpin> Wire<S> {
+    /// Speaks over `stream`. Nothing waits beyond `ends`.
+    pub(super) fn new(stream: S, ends: Option<Instant>) -> Self {
+        Self { stream, unread: Reader::default(), ends, in_step: true }
+    }
+
+    /// From now on nothing waits beyond `ends`.
+    pub(super) fn set_end(&mut self, ends: Option<Instant>) {
+        self.ends = ends;
+    }
+
+    /// Whether every command got its reply, and none said goodbye: only then can another command be given.
+    pub(super) fn is_in_step(&self) -> bool {
+        self.in_step
+    }
+
+    /// The server was left in the middle of something: no command can be given any more.
+    pub(super) fn abandon(&mut self) {
+        self.in_step = false;
+    }
+
+    /// Gives a command, and reads the reply to it.
+    ///
+    /// Only printable ASCII can be said: whatever is in a name or an address, it can never begin another command.
+    pub(super) async fn command(&mut self, line: &str, patience: Duration) -> Result<Reply, Fault> {
+        if !line.bytes().all(|byte| matches!(byte, b' '..=b'~')) {
+            return Err(Fault::new(Reason::InvalidConnection, "a command can only hold printable ASCII"));
+        }
+        self.heed()?;
+        // Of full size from the start, so that no outgrown copy of a password stays in memory.
+        let mut bytes = Zeroizing::new(Vec::with_capacity(line.len() + 2));
+        bytes.extend_from_slice(line.as_bytes());
+        bytes.extend_from_slice(b"\r\n");
+        self.write(&bytes, patience).await?;
+        self.reply(patience).await
+    }
+
+    /// Writes `bytes` as they are, to which the server owes a reply.
+    pub(super) async fn write(&mut self, bytes: &[u8], patience: Duration) -> Result<(), Fault> {
+        self.in_step = false;
+        let stream = &mut self.stream;
+        let writing = async {
+            stream.write_all(bytes).await?;
+            stream.flush().await
+        };
+        Ok(within(self.ends, patience, writing).await??)
+    }
+
+    /// Reads the next reply.
+    pub(super) async fn reply(&mut self, patience: Duration) -> Result<Reply, Fault> {
+        let Self { stream, unread, .. } = self;
+        let reading = async {
+            let mut bytes = [0; READ_SIZE];
+            loop {
+                if let Some(reply) = unread.next()? {
+                    return Ok::<_, Fault>(reply);
+                }
+                match stream.read(&mut bytes).await? {
+                    0 => return Err(Fault::closed()),
+                    count => unread.push(&bytes[..count]),
+                }
+            }
+        };
+        let reply = within(self.ends, patience, reading).await??;
+        self.in_step = !reply.is_goodbye();
+        Ok(reply)
+    }
+
+    /// Fails when the server hung up, or spoke without being asked. Does not wait.
+    pub(super) fn heed(&mut self) -> Result<(), Fault> {
+        if !self.has_unread()? {
+            return Ok(());
+        }
+        self.in_step = false;
+        let reply = self.unread.next()?;
+        let reason = match &reply {
+            Some(reply) if reply.is_goodbye() => Reason::ConnectionLost,
+            _ => Reason::ProtocolError,
+        };
+        Err(Fault { reason, reply, detail: "the server spoke without being asked".to_owned() })
+    }
+
+    /// Whether bytes came after the last reply. Does not wait.
+    pub(super) fn has_unread(&mut self) -> Result<bool, Fault> {
+        if self.unread.is_empty() {
+            let mut bytes = [0; READ_SIZE];
+            match self.stream.read(&mut bytes).now_or_never() {
+                None => return Ok(false),
+                Some(Ok(0)) => return Err(Fault::closed()),
+                Some(read) => self.unread.push(&bytes[..read?]),
+            }
+        }
+        Ok(true)
+    }
+
+    /// Ends the connection in order, for which nobody waits long.
+    pub(super) async fn close(mut self, patience: Duration) {
+        let _ = within(self.ends, patience, self.stream.shutdown()).await;
+    }
+
+    /// The connection, for TLS to take it over.
+    pub(super) fn into_stream(self) -> S {
+        self.stream
+    }
+}
+
+/// Runs `work` for as long as patience lasts, and not beyond `ends`.
+pub(super) async fn within<T>(
+    ends: Option<Instant>,
+    patience: Duration,
+    work: impl Future<Output = T>,
+) -> Result<T, Fault> {
+    let began = Instant::now();
+    let until = ends.map_or(began + patience, |ends| ends.min(began + patience));
+    timeout_at(until, work).await.map_err(|_| {
+        let waited = until.saturating_duration_since(began).as_secs();
+        Fault::new(Reason::ReplyTimeout, format!("the server did not answer within {waited} s"))
+    })
+}
+
+impl Fault {
+    fn closed() -> Self {
+        Self::new(Reason::ConnectionLost, "the server closed the connection")
+    }
+}
+
+impl From<io::Error> for Fault {
+    fn from(error: io::Error) -> Self {
+        match error.kind() {
+            io::ErrorKind::UnexpectedEof => Self::closed(),
+            _ => Self::new(Reason::ConnectionLost, format!("the connection was lost: {error}")),
+        }
+    }
+}
+
+impl From<Malformed> for Fault {
+    fn from(malformed: Malformed) -> Self {
+        Self::new(Reason::ProtocolError, malformed)
+    }
+}

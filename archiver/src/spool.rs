@@ -1,0 +1,248 @@
+//! The durable store of messages and batches: one SQLite file on the archiver's volume.
+//!
+//! # Promises
+//!
+//! - What [`Spool::write`] answered is on the disk: the answer comes after the commit, and the commit ends with an
+//!   fsync (`synchronous=FULL`).
+//! - One connection writes. All that arrives during one commit forms the next, so that one fsync carries many requests.
+//! - A request is stored whole or not at all: each job runs in a savepoint of its own.
+//! - An fsync is never retried. After a failed one nobody knows which pages reached the disk, so the spool answers
+//!   [`WriteError::Fatal`] from then on, and the process ends, and recovers at its next start.
+//!
+//! # Files
+//!
+//! `spool.db` and its WAL; `lock`, held exclusively while a process has the spool open.
+
+use std::{
+    fs::{self, File, TryLockError},
+    path::{Path, PathBuf},
+    sync::{Arc, Mutex},
+};
+
+use rusqlite::{Connection, ErrorCode, OpenFlags};
+use tokio::sync::{mpsc, oneshot};
+use tracing::error;
+use uuid::Uuid;
+
+pub mod append;
+pub mod batch;
+pub mod books;
+pub mod fsck;
+pub mod lookup;
+pub mod outage;
+mod schema;
+
+/// Why a spool cannot be opened.
+#[derive(Debug, thiserror::Error)]
+pub enum OpenError {
+    /// Another process has it.
+    #[error("the spool {0} is in use by another process")]
+    Locked(PathBuf),
+    /// It was written by a version that this one is too old for.
+    #[error("the spool {path} needs format {needs}, and this program knows up to {knows}: use a newer version")]
+    Newer {
+        /// Which spool.
+        path: PathBuf,
+        /// The oldest format number that may open it.
+        needs: i64,
+        /// The newest that this program knows.
+        knows: i64,
+    },
+    /// The folder cannot be used.
+    #[error("the spool {0} cannot be used: {1}")]
+    Io(PathBuf, std::io::Error),
+    /// The file is no spool, or damaged.
+    #[error("the spool {0} cannot be read: {1}")]
+    Database(PathBuf, rusqlite::Error),
+}
+
+/// Why something was not written.
+#[derive(Debug, thiserror::Error)]
+pub enum WriteError {
+    /// The disk is full. Nothing of the job was kept; later ones may succeed.
+    #[error("the volume is full")]
+    Full,
+    /// The disk failed. Nothing is written any more.
+    #[error("the volume failed: {0}")]
+    Fatal(String),
+    /// The job was wrong.
+    #[error(transparent)]
+    Database(#[from] rusqlite::Error),
+}
+
+/// What a job answers with, once the fate of its commit is known.
+type Answer = Box<dyn FnOnce(Result<(), WriteError>) + Send>;
+type Job = Box<dyn FnOnce(&Connection) -> Answer + Send>;
+
+/// The largest group of jobs in one commit: bounds how long the first of them waits for the last.
+const GROUP: usize = 512;
+
+/// A handle on the spool; clones share it.
+#[derive(Clone)]
+pub struct Spool {
+    jobs: mpsc::Sender<Job>,
+    reader: Arc<Mutex<Connection>>,
+    uuid: Uuid,
+    /// Held until the last handle goes.
+    _lock: Arc<File>,
+}
+
+impl Spool {
+    /// Opens the spool in `folder`, making it when it is new. The second part must be run, to its end, by the caller.
+    pub fn open(folder: &Path) -> Result<(Self, Writer), OpenError> {
+        fs::create_dir_all(folder).map_err(|error| OpenError::Io(folder.to_owned(), error))?;
+        let lock = lock(folder)?;
+        let file = folder.join("spool.db");
+        let database = |error| OpenError::Database(folder.to_owned(), error);
+        let writer = Connection::open(&file).map_err(database)?;
+        let uuid = schema::prepare(&writer).map_err(database)?.map_err(|needs| OpenError::Newer {
+            path: folder.to_owned(),
+            needs,
+            knows: schema::FORMAT,
+        })?;
+        let reader = Connection::open_with_flags(&file, OpenFlags::SQLITE_OPEN_READ_ONLY).map_err(database)?;
+        // The new files' names must survive a power cut as well as their content, or the first acknowledged message
+        // could be in a file that nobody finds.
+        File::open(folder).and_then(|folder| folder.sync_all()).map_err(|error| OpenError::Io(folder.to_owned(), error))?;
+        let (jobs, queue) = mpsc::channel(4 * GROUP);
+        let spool = Self { jobs, reader: Arc::new(Mutex::new(reader)), uuid, _lock: Arc::new(lock) };
+        Ok((spool, Writer { connection: writer, queue }))
+    }
+
+    /// Which spool this is: part of every Message-ID.
+    pub fn uuid(&self) -> Uuid {
+        self.uuid
+    }
+
+    /// Runs `job` inside the next commit, and answers what it returned once that is durable. An `Err` of the job undoes
+    /// what it did, and nothing else.
+    ///
+    /// `after` runs after the commit even when nobody waits for the answer any more.
+    pub async fn write<T, E>(
+        &self,
+        job: impl FnOnce(&Connection) -> Result<T, E> + Send + 'static,
+        after: impl FnOnce(&T) + Send + 'static,
+    ) -> Result<T, E>
+    where
+        T: Send + 'static,
+        E: From<WriteError> + From<rusqlite::Error> + Send + 'static,
+    {
+        let (sender, receiver) = oneshot::channel();
+        let job: Job = Box::new(move |connection| {
+            let done = in_savepoint(connection, job);
+            Box::new(move |committed: Result<(), WriteError>| {
+                let answer = match (committed, done) {
+                    (Ok(()), Ok(value)) => {
+                        after(&value);
+                        Ok(value)
+                    }
+                    (Ok(()), Err(error)) => Err(error),
+                    (Err(error), _) => Err(error.into()),
+                };
+                // Whoever asked may have gone; what was written stays written.
+                let _ = sender.send(answer);
+            })
+        });
+        let gone = || WriteError::Fatal("the spool has stopped".to_owned());
+        self.jobs.send(job).await.map_err(|_| gone())?;
+        receiver.await.map_err(|_| gone())?
+    }
+
+    /// Runs `query` on a connection that cannot write.
+    pub async fn read<T: Send + 'static>(
+        &self,
+        query: impl FnOnce(&Connection) -> rusqlite::Result<T> + Send + 'static,
+    ) -> rusqlite::Result<T> {
+        let reader = self.reader.clone();
+        let run = move || query(&reader.lock().unwrap_or_else(std::sync::PoisonError::into_inner));
+        tokio::task::spawn_blocking(run).await.unwrap_or(Err(rusqlite::Error::InvalidQuery))
+    }
+}
+
+/// The side of the spool that commits. There is one, and it ends when the last [`Spool`] goes or the disk fails.
+pub struct Writer {
+    connection: Connection,
+    queue: mpsc::Receiver<Job>,
+}
+
+impl Writer {
+    /// Commits group after group. An error is fatal: the process must end with exit code 4.
+    pub async fn run(self) -> Result<(), WriteError> {
+        let Self { mut connection, mut queue } = self;
+        loop {
+            let mut group = Vec::new();
+            if queue.recv_many(&mut group, GROUP).await == 0 {
+                return Ok(());
+            }
+            let commit = move || {
+                let outcome = commit(&connection, group);
+                (connection, outcome)
+            };
+            let outcome;
+            (connection, outcome) =
+                tokio::task::spawn_blocking(commit).await.map_err(|panic| WriteError::Fatal(panic.to_string()))?;
+            if let Err(WriteError::Fatal(cause)) = outcome {
+                error!(cause, "the spool cannot be written any more");
+                return Err(WriteError::Fatal(cause));
+            }
+        }
+    }
+}
+
+/// One commit for all jobs of `group`; then, and only then, their answers.
+fn commit(connection: &Connection, group: Vec<Job>) -> Result<(), WriteError> {
+    let begun = connection.execute_batch("BEGIN IMMEDIATE").map_err(fate);
+    let mut answers = Vec::with_capacity(group.len());
+    let outcome = begun.and_then(|()| {
+        answers.extend(group.into_iter().map(|job| job(connection)));
+        // A full disk has rolled back by itself; there is nothing left to commit.
+        if connection.is_autocommit() { Err(WriteError::Full) } else { connection.execute_batch("COMMIT").map_err(fate) }
+    });
+    if outcome.is_err() && !connection.is_autocommit() {
+        // Nothing to add when this fails too: the outcome already says that nothing was kept.
+        let _ = connection.execute_batch("ROLLBACK");
+    }
+    for answer in answers {
+        answer(match &outcome {
+            Ok(()) => Ok(()),
+            Err(WriteError::Full) => Err(WriteError::Full),
+            Err(error) => Err(WriteError::Fatal(error.to_string())),
+        });
+    }
+    outcome
+}
+
+fn in_savepoint<T, E: From<WriteError> + From<rusqlite::Error>>(
+    connection: &Connection,
+    job: impl FnOnce(&Connection) -> Result<T, E>,
+) -> Result<T, E> {
+    // SQLITE_FULL rolls the whole transaction back by itself: the jobs after it must not run as if in one.
+    if connection.is_autocommit() {
+        return Err(WriteError::Full.into());
+    }
+    connection.execute_batch("SAVEPOINT job").map_err(fate)?;
+    let done = job(connection);
+    if !connection.is_autocommit() {
+        let end = if done.is_ok() { "RELEASE job" } else { "ROLLBACK TO job; RELEASE job" };
+        connection.execute_batch(end).map_err(fate)?;
+    }
+    done
+}
+
+/// What an error of the database means for the process.
+fn fate(error: rusqlite::Error) -> WriteError {
+    match error.sqlite_error_code() {
+        Some(ErrorCode::DiskFull) => WriteError::Full,
+        _ => WriteError::Fatal(error.to_string()),
+    }
+}
+
+fn lock(folder: &Path) -> Result<File, OpenError> {
+    let io = |error| OpenError::Io(folder.to_owned(), error);
+    let file = File::options().create(true).truncate(false).write(true).open(folder.join("lock")).map_err(io)?;
+    match file.try_lock() {
+        Ok(()) => Ok(file),
+        Err(TryLockError::WouldBlock) => Err(OpenError::Locked(folder.to_owned())),
+        Err(TryLockError::Error(error)) => Err(io(error)),
+    }
+}

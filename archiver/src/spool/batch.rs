@@ -1,0 +1,283 @@
+//! Batches: sealing fixes what one mail carries; delivery, or a person, ends it.
+
+use jiff::Timestamp;
+use rusqlite::{Connection, OptionalExtension, params};
+use sha2::{Digest, Sha256};
+use uuid::Uuid;
+
+use super::{
+    append::{CHUNK, Group, OpenCopy},
+    books::settle,
+};
+use crate::{
+    message::{Conversation, ConversationKind, Recorded},
+    seal::Sealed,
+};
+
+/// What a seal fixes: everything but the place in the endpoint's order, which the seal gives.
+#[derive(Clone, Debug)]
+pub struct Sealing {
+    /// The endpoint's name.
+    pub endpoint: String,
+    /// The endpoint's UID.
+    pub endpoint_uid: String,
+    /// The right side of the Message-ID.
+    pub from_domain: String,
+    /// The chat system.
+    pub source: String,
+    /// The conversation.
+    pub conversation: Conversation,
+    /// The messages, in the order they were taken.
+    pub members: Vec<i64>,
+    /// When the oldest of them was taken.
+    pub oldest_at: Timestamp,
+    /// Lower-case hex SHA-256 of `transcript.json`.
+    pub digest: String,
+}
+
+/// Fixes members, sequence, digest and Previous-Digest in one small transaction: the mail is rendered from them outside.
+pub fn seal(connection: &Connection, spool: Uuid, sealing: &Sealing, now: Timestamp) -> rusqlite::Result<()> {
+    let sql = "SELECT sequence, digest FROM batch WHERE endpoint = ?1 ORDER BY sequence DESC LIMIT 1";
+    let row = |row: &rusqlite::Row<'_>| Ok((row.get::<_, i64>(0)?, row.get::<_, String>(1)?));
+    let last = connection.prepare_cached(sql)?.query_row([&sealing.endpoint], row).optional()?;
+    let sequence = last.as_ref().map_or(1, |(sequence, _)| sequence + 1);
+    let sql = "INSERT INTO batch (endpoint, endpoint_uid, sequence, digest, previous_digest, message_id, source,
+                                  conversation, members, messages, oldest_at, sealed_at)
+               VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12)";
+    connection.prepare_cached(sql)?.execute(params![
+        sealing.endpoint,
+        sealing.endpoint_uid,
+        sequence,
+        sealing.digest,
+        last.map(|(_, digest)| digest),
+        message_id(spool, sealing, sequence),
+        sealing.source,
+        json(&sealing.conversation)?,
+        json(&sealing.members)?,
+        sealing.members.len() as i64,
+        sealing.oldest_at.as_millisecond(),
+        now.as_millisecond(),
+    ])?;
+    let batch = connection.last_insert_rowid();
+    for seq in &sealing.members {
+        let sql = "UPDATE copy SET batch = ?1 WHERE message = ?2 AND endpoint = ?3 AND batch IS NULL";
+        if connection.prepare_cached(sql)?.execute((batch, seq, &sealing.endpoint))? != 1 {
+            // Sealed twice, or never routed here: nothing of this seal may stay.
+            return Err(rusqlite::Error::StatementChangedRows(0));
+        }
+    }
+    Ok(())
+}
+
+/// The same for the same batch and revision, and for no other: a receiver may drop a repeated Message-ID unread.
+fn message_id(spool: Uuid, sealing: &Sealing, sequence: i64) -> String {
+    let revision = 0;
+    let name = format!("{spool}/{}/{sequence}/{}/{revision}", sealing.endpoint_uid, sealing.digest);
+    let hash: String = Sha256::digest(name).iter().take(16).map(|byte| format!("{byte:02x}")).collect();
+    format!("{hash}@{}", sealing.from_domain)
+}
+
+fn json(value: &impl serde::Serialize) -> rusqlite::Result<String> {
+    serde_json::to_string(value).map_err(|error| rusqlite::Error::ToSqlConversionFailure(error.into()))
+}
+
+/// The batch that `endpoint` is tried with next: the one least often tried in this outage, then the oldest.
+pub fn next(connection: &Connection, endpoint: &str) -> rusqlite::Result<Option<i64>> {
+    let sql = "SELECT id FROM batch WHERE endpoint = ?1 AND state = 'waiting' ORDER BY attempts, sequence LIMIT 1";
+    connection.prepare_cached(sql)?.query_row([endpoint], |row| row.get(0)).optional()
+}
+
+/// The batch `id`, with its messages and their content.
+pub fn load(connection: &Connection, id: i64) -> rusqlite::Result<Sealed> {
+    let sql = "SELECT endpoint, sequence, digest, previous_digest, message_id, source, conversation, members, sealed_at
+               FROM batch WHERE id = ?1";
+    let (mut sealed, members) = connection.prepare_cached(sql)?.query_row([id], |row| {
+        let sealed = Sealed {
+            endpoint: row.get(0)?,
+            sequence: row.get(1)?,
+            digest: row.get(2)?,
+            previous_digest: row.get(3)?,
+            message_id: row.get(4)?,
+            source: row.get(5)?,
+            conversation: from_json(6, &row.get::<_, String>(6)?)?,
+            sealed_at: time(8, row.get(8)?)?,
+            messages: Vec::new(),
+        };
+        Ok((sealed, from_json::<Vec<i64>>(7, &row.get::<_, String>(7)?)?))
+    })?;
+    sealed.messages = messages(connection, &members)?;
+    Ok(sealed)
+}
+
+/// The messages `seqs`, with their content.
+pub fn messages(connection: &Connection, seqs: &[i64]) -> rusqlite::Result<Vec<Recorded>> {
+    let mut statement = connection.prepare_cached("SELECT received_at, document FROM message WHERE seq = ?1")?;
+    let mut recorded = Vec::with_capacity(seqs.len());
+    for seq in seqs {
+        let (at, text) = statement.query_row([seq], |row| Ok((row.get::<_, i64>(0)?, row.get::<_, Vec<u8>>(1)?)))?;
+        let broken = |error| rusqlite::Error::FromSqlConversionFailure(1, rusqlite::types::Type::Blob, Box::new(error));
+        let document: serde_json::Value = serde_json::from_slice(&text).map_err(broken)?;
+        let message: crate::message::Message = serde_json::from_value(document.clone()).map_err(broken)?;
+        let contents =
+            (0..message.attachments.len()).map(|attachment| content(connection, *seq, attachment)).collect::<Result<_, _>>()?;
+        recorded.push(Recorded { seq: *seq, received_at: time(0, at)?, message, document, contents });
+    }
+    Ok(recorded)
+}
+
+fn content(connection: &Connection, seq: i64, attachment: usize) -> rusqlite::Result<Option<Vec<u8>>> {
+    let sql = "SELECT bytes FROM content WHERE message = ?1 AND attachment = ?2 ORDER BY chunk";
+    chunks(connection, sql, (seq, attachment as i64))
+}
+
+fn chunks(connection: &Connection, sql: &str, key: impl rusqlite::Params) -> rusqlite::Result<Option<Vec<u8>>> {
+    let mut statement = connection.prepare_cached(sql)?;
+    let mut rows = statement.query(key)?;
+    let mut whole: Option<Vec<u8>> = None;
+    while let Some(row) = rows.next()? {
+        whole.get_or_insert_default().extend_from_slice(row.get_ref(0)?.as_blob()?);
+    }
+    Ok(whole)
+}
+
+/// Keeps the rendered mail: before the first attempt, so that every attempt sends the same bytes.
+pub fn store_mail(connection: &Connection, batch: i64, mail: &[u8]) -> rusqlite::Result<()> {
+    let sql = "INSERT INTO mail (batch, chunk, bytes) VALUES (?1, ?2, ?3)";
+    for (chunk, bytes) in mail.chunks(CHUNK).enumerate() {
+        connection.prepare_cached(sql)?.execute(params![batch, chunk as i64, bytes])?;
+    }
+    Ok(())
+}
+
+/// The rendered mail, when there is one.
+pub fn mail(connection: &Connection, batch: i64) -> rusqlite::Result<Option<Vec<u8>>> {
+    chunks(connection, "SELECT bytes FROM mail WHERE batch = ?1 ORDER BY chunk", [batch])
+}
+
+/// Marks a batch as taken by the archive, in whose words.
+pub fn delivered(connection: &Connection, batch: i64, reply: &str, now: Timestamp) -> rusqlite::Result<()> {
+    let sql = "SELECT members FROM batch WHERE id = ?1";
+    let members: String = connection.prepare_cached(sql)?.query_row([batch], |row| row.get(0))?;
+    settle(connection, &from_json::<Vec<i64>>(0, &members)?, |connection| {
+        let sql = "UPDATE batch SET state = 'delivered', delivered_at = ?2, reply = ?3, reason = NULL WHERE id = ?1";
+        connection.prepare_cached(sql)?.execute((batch, now.as_millisecond(), reply))?;
+        // The mail can be rendered again from its messages; kept twice, it would double what a delivered batch costs.
+        connection.prepare_cached("DELETE FROM mail WHERE batch = ?1")?.execute([batch]).map(drop)
+    })
+}
+
+/// Sets a batch aside for a person, and says why.
+pub fn hold(connection: &Connection, batch: i64, reason: &str) -> rusqlite::Result<()> {
+    let sql = "SELECT members FROM batch WHERE id = ?1";
+    let members: String = connection.prepare_cached(sql)?.query_row([batch], |row| row.get(0))?;
+    settle(connection, &from_json::<Vec<i64>>(0, &members)?, |connection| {
+        let sql = "UPDATE batch SET state = 'held', reason = ?2 WHERE id = ?1";
+        connection.prepare_cached(sql)?.execute((batch, reason)).map(drop)
+    })
+}
+
+/// Notes a failed attempt, and why.
+pub fn failed(connection: &Connection, batch: i64, reason: &str) -> rusqlite::Result<()> {
+    let sql = "UPDATE batch SET attempts = attempts + 1, reason = ?2 WHERE id = ?1";
+    connection.prepare_cached(sql)?.execute((batch, reason)).map(drop)
+}
+
+/// Every copy that is in no batch yet, in the order of commits: what the windows are rebuilt from.
+pub fn open_copies(connection: &Connection) -> rusqlite::Result<Vec<OpenCopy>> {
+    let sql = "SELECT copy.endpoint, seq, received_at, bytes, source, room, thread, sender
+               FROM copy JOIN message ON message.seq = copy.message WHERE copy.batch IS NULL ORDER BY copy.message";
+    let mut statement = connection.prepare(sql)?;
+    let copies = statement.query_map([], |row| {
+        let endpoint: String = row.get(0)?;
+        Ok(OpenCopy {
+            endpoint: Some(endpoint).filter(|name| !name.is_empty()),
+            seq: row.get(1)?,
+            received_at: time(2, row.get(2)?)?,
+            bytes: row.get::<_, i64>(3)? as u64,
+            group: Group {
+                source: row.get(4)?,
+                kind: if row.get(5)? { ConversationKind::Room } else { ConversationKind::Direct },
+                thread: row.get(6)?,
+                sender: row.get(7)?,
+            },
+        })
+    })?;
+    copies.collect()
+}
+
+/// The endpoints that `seq` has a copy for.
+pub fn endpoints_of(connection: &Connection, seq: i64) -> rusqlite::Result<Vec<String>> {
+    let mut statement = connection.prepare_cached("SELECT endpoint FROM copy WHERE message = ?1 AND endpoint <> ''")?;
+    statement.query_map([seq], |row| row.get(0))?.collect()
+}
+
+/// Replaces the unrouted copy of `seq` by one for each of `endpoints`.
+pub fn reroute(connection: &Connection, seq: i64, endpoints: &[Option<String>]) -> rusqlite::Result<()> {
+    let sql = "DELETE FROM copy WHERE message = ?1 AND endpoint = '' AND batch IS NULL";
+    connection.prepare_cached(sql)?.execute([seq])?;
+    endpoints.iter().try_for_each(|endpoint| super::append::insert_copy(connection, seq, endpoint.as_deref()))
+}
+
+/// What an endpoint has to do.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Backlog {
+    /// Sealed batches waiting.
+    pub batches: i64,
+    /// Messages in them.
+    pub messages: i64,
+    /// When the oldest of them was taken.
+    pub oldest_at: Option<Timestamp>,
+    /// Batches in need of a person.
+    pub held: i64,
+    /// When a batch was last delivered.
+    pub last_delivered_at: Option<Timestamp>,
+}
+
+/// The sealed part of what `endpoint` has to do.
+pub fn backlog(connection: &Connection, endpoint: &str) -> rusqlite::Result<Backlog> {
+    let sql = "SELECT count(*) FILTER (WHERE state = 'waiting'), sum(messages) FILTER (WHERE state = 'waiting'),
+                      min(oldest_at) FILTER (WHERE state = 'waiting'), count(*) FILTER (WHERE state = 'held')
+               FROM batch WHERE endpoint = ?1 AND state <> 'delivered'";
+    let mut backlog = connection.prepare_cached(sql)?.query_row([endpoint], |row| {
+        Ok(Backlog {
+            batches: row.get(0)?,
+            messages: row.get::<_, Option<i64>>(1)?.unwrap_or(0),
+            oldest_at: row.get::<_, Option<i64>>(2)?.map(|at| time(2, at)).transpose()?,
+            held: row.get(3)?,
+            last_delivered_at: None,
+        })
+    })?;
+    let sql = "SELECT delivered_at FROM batch WHERE endpoint = ?1 AND delivered_at IS NOT NULL ORDER BY sequence DESC LIMIT 1";
+    let last = connection.prepare_cached(sql)?.query_row([endpoint], |row| row.get(0)).optional()?;
+    backlog.last_delivered_at = last.map(|at| time(0, at)).transpose()?;
+    Ok(backlog)
+}
+
+
+pub(super) fn from_json<T: serde::de::DeserializeOwned>(column: usize, text: &str) -> rusqlite::Result<T> {
+    let broken = |error| rusqlite::Error::FromSqlConversionFailure(column, rusqlite::types::Type::Text, Box::new(error));
+    serde_json::from_str(text).map_err(broken)
+}
+
+pub(super) fn time(column: usize, millis: i64) -> rusqlite::Result<Timestamp> {
+    Timestamp::from_millisecond(millis).map_err(|_| rusqlite::Error::IntegralValueOutOfRange(column, millis))
+}
+
+/// Messages of an endpoint that are in no batch yet.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct OpenMessages {
+    /// How many.
+    pub messages: i64,
+    /// When the oldest of them was taken.
+    pub oldest_at: Option<Timestamp>,
+}
+
+/// The unsealed part of what `endpoint` has to do.
+pub fn open_messages(connection: &Connection, endpoint: &str) -> rusqlite::Result<OpenMessages> {
+    let sql = "SELECT count(*), min(received_at) FROM copy JOIN message ON seq = message
+               WHERE batch IS NULL AND endpoint = ?1";
+    connection.prepare_cached(sql)?.query_row([endpoint], |row| {
+        let oldest: Option<i64> = row.get(1)?;
+        Ok(OpenMessages { messages: row.get(0)?, oldest_at: oldest.map(|at| time(1, at)).transpose()? })
+    })
+}

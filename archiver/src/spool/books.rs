@@ -1,0 +1,160 @@
+//! The books: how many messages are in which state.
+//!
+//! Every acknowledged message is in exactly one state, and `acknowledged = delivered + waiting + held + excluded` at
+//! any moment. A message copied to several endpoints counts once, in the worst state of its copies.
+
+use rusqlite::{Connection, OptionalExtension};
+use serde::Serialize;
+
+/// The state of a message or of one of its copies, from the best to the worst.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize)]
+#[serde(rename_all = "lowercase")]
+pub enum State {
+    /// Policy says that it is not archived.
+    Excluded,
+    /// Taken by the archive.
+    Delivered,
+    /// On its way.
+    Waiting,
+    /// In need of a person.
+    Held,
+}
+
+impl State {
+    /// The name in the spool, in metrics and in the API.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Excluded => "excluded",
+            Self::Delivered => "delivered",
+            Self::Waiting => "waiting",
+            Self::Held => "held",
+        }
+    }
+
+    /// From the name in the spool. An unknown one is a newer program's or a damaged row's: a person must look.
+    pub(super) fn of_batch(name: &str) -> Self {
+        match name {
+            "delivered" => Self::Delivered,
+            "waiting" => Self::Waiting,
+            _ => Self::Held,
+        }
+    }
+}
+
+/// Messages by state; as an argument, by how many each changes.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
+pub struct Books {
+    /// Taken, durably.
+    pub acknowledged: i64,
+    /// Taken by every archive they are for.
+    pub delivered: i64,
+    /// On their way.
+    pub waiting: i64,
+    /// In need of a person.
+    pub held: i64,
+    /// Not archived, by policy.
+    pub excluded: i64,
+    /// Those of the waiting that no endpoint is known for.
+    pub unrouted: i64,
+    /// Those of the held whose rows cannot be read.
+    pub damaged: i64,
+}
+
+impl Books {
+    /// Whether every acknowledged message is accounted for.
+    pub fn balance(&self) -> bool {
+        self.acknowledged == self.delivered + self.waiting + self.held + self.excluded
+    }
+
+    /// The totals as the spool keeps them.
+    pub fn read(connection: &Connection) -> rusqlite::Result<Self> {
+        let sql = "SELECT acknowledged, delivered, waiting, held, excluded,
+                   (SELECT count(*) FROM copy WHERE batch IS NULL AND endpoint = '') FROM books";
+        connection.prepare_cached(sql)?.query_row([], |row| {
+            Ok(Self {
+                acknowledged: row.get(0)?,
+                delivered: row.get(1)?,
+                waiting: row.get(2)?,
+                held: row.get(3)?,
+                excluded: row.get(4)?,
+                unrouted: row.get(5)?,
+                damaged: 0,
+            })
+        })
+    }
+
+    /// Adds these changes to the totals.
+    pub(super) fn add(&self, connection: &Connection) -> rusqlite::Result<()> {
+        let sql = "UPDATE books SET acknowledged = acknowledged + ?1, delivered = delivered + ?2, waiting = waiting + ?3,
+                   held = held + ?4, excluded = excluded + ?5";
+        let row = (self.acknowledged, self.delivered, self.waiting, self.held, self.excluded);
+        connection.prepare_cached(sql)?.execute(row).map(drop)
+    }
+
+    pub(super) fn count(&mut self, state: State, by: i64) {
+        match state {
+            State::Excluded => self.excluded += by,
+            State::Delivered => self.delivered += by,
+            State::Waiting => self.waiting += by,
+            State::Held => self.held += by,
+        }
+    }
+}
+
+/// The state of the stored message `seq`: the worst of its copies'.
+pub(super) fn state_of(connection: &Connection, seq: i64) -> rusqlite::Result<State> {
+    let sql = "SELECT batch.state FROM copy LEFT JOIN batch ON batch.id = copy.batch WHERE copy.message = ?1";
+    let mut statement = connection.prepare_cached(sql)?;
+    let states = statement.query_map([seq], |row| row.get::<_, Option<String>>(0))?;
+    let mut worst = State::Delivered;
+    for state in states {
+        worst = worst.max(state?.map_or(State::Waiting, |name| State::of_batch(&name)));
+    }
+    Ok(worst)
+}
+
+/// Makes `change`, which concerns the messages `members`, and moves each in the totals from its state before to its
+/// state after.
+pub(super) fn settle(
+    connection: &Connection,
+    members: &[i64],
+    change: impl FnOnce(&Connection) -> rusqlite::Result<()>,
+) -> rusqlite::Result<()> {
+    let states = |connection| members.iter().map(|seq| state_of(connection, *seq)).collect::<rusqlite::Result<Vec<_>>>();
+    let before = states(connection)?;
+    change(connection)?;
+    let mut moved = Books::default();
+    for (before, after) in before.into_iter().zip(states(connection)?) {
+        moved.count(before, -1);
+        moved.count(after, 1);
+    }
+    moved.add(connection)
+}
+
+/// The totals counted anew from the rows: what [`Books::read`] must equal.
+pub(super) fn recount(connection: &Connection) -> rusqlite::Result<Books> {
+    let mut books = Books::default();
+    let mut statement = connection.prepare("SELECT message FROM ledger")?;
+    let mut rows = statement.query([])?;
+    while let Some(row) = rows.next()? {
+        books.acknowledged += 1;
+        let state = match row.get::<_, Option<i64>>(0)? {
+            None => State::Excluded,
+            Some(seq) => {
+                let copied = "SELECT 1 FROM copy WHERE message = ?1 LIMIT 1";
+                match connection.prepare_cached(copied)?.query_row([seq], |_| Ok(())).optional()? {
+                    Some(()) => state_of(connection, seq)?,
+                    // A message that goes nowhere is one that a person must look at.
+                    None => {
+                        books.damaged += 1;
+                        State::Held
+                    }
+                }
+            }
+        };
+        books.count(state, 1);
+    }
+    let unrouted = "SELECT count(*) FROM copy WHERE batch IS NULL AND endpoint = ''";
+    books.unrouted = connection.query_row(unrouted, [], |row| row.get(0))?;
+    Ok(books)
+}

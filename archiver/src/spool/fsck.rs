@@ -1,0 +1,88 @@
+//! Checking a spool that no archiver has open: do the books balance, and can every row be read?
+
+use std::path::Path;
+
+use rusqlite::{Connection, OpenFlags};
+
+use super::{
+    OpenError, batch,
+    books::{Books, recount},
+    lock,
+};
+use crate::render;
+
+/// What a check found.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Finding {
+    /// The books, counted anew from the rows.
+    pub books: Books,
+    /// What is wrong, a sentence each.
+    pub faults: Vec<String>,
+}
+
+/// Checks the spool in `folder`. An error means that it cannot be read, or that an archiver has it open.
+pub fn fsck(folder: &Path) -> Result<Finding, OpenError> {
+    let database = |error| OpenError::Database(folder.to_owned(), error);
+    let file = folder.join("spool.db");
+    let _lock = lock(folder)?;
+    // Opened for writing, though nothing is written: a WAL left by a crash can only be read by replaying it.
+    let connection = Connection::open_with_flags(file, OpenFlags::SQLITE_OPEN_READ_WRITE).map_err(database)?;
+    check(&connection).map_err(database)
+}
+
+fn check(connection: &Connection) -> rusqlite::Result<Finding> {
+    let mut faults = Vec::new();
+    let mut statement = connection.prepare("PRAGMA integrity_check(20)")?;
+    for line in statement.query_map([], |row| row.get::<_, String>(0))? {
+        let line = line?;
+        if line != "ok" {
+            faults.push(format!("the database: {line}"));
+        }
+    }
+    let kept = Books::read(connection)?;
+    let mut books = recount(connection)?;
+    books.damaged += check_messages(connection, &mut faults)?;
+    check_batches(connection, &mut faults)?;
+    if (Books { damaged: 0, ..books }) != kept {
+        faults.push(format!("the totals {kept:?} are not those of the rows {books:?}"));
+    }
+    if !books.balance() {
+        faults.push("the books do not balance".to_owned());
+    }
+    Ok(Finding { books, faults })
+}
+
+/// Reads every message that still waits for something. A damaged one is left out here, so that the rest can be counted.
+fn check_messages(connection: &Connection, faults: &mut Vec<String>) -> rusqlite::Result<i64> {
+    let mut damaged = 0;
+    let mut statement = connection.prepare("SELECT DISTINCT message FROM copy WHERE batch IS NULL")?;
+    for seq in statement.query_map([], |row| row.get::<_, i64>(0))? {
+        let seq = seq?;
+        if let Err(error) = batch::messages(connection, &[seq]) {
+            damaged += 1;
+            faults.push(format!("message {seq} cannot be read: {error}"));
+        }
+    }
+    Ok(damaged)
+}
+
+/// Renders every undelivered batch's transcript again: its digest was fixed when it was sealed.
+fn check_batches(connection: &Connection, faults: &mut Vec<String>) -> rusqlite::Result<()> {
+    let sql = "SELECT id, endpoint, sequence FROM batch WHERE state <> 'delivered' ORDER BY id";
+    let mut statement = connection.prepare(sql)?;
+    let rows = statement.query_map([], |row| Ok((row.get(0)?, row.get::<_, String>(1)?, row.get::<_, i64>(2)?)))?;
+    for row in rows {
+        let (id, endpoint, sequence) = row?;
+        match batch::load(connection, id) {
+            Err(error) => faults.push(format!("batch {endpoint}-{sequence} cannot be read: {error}")),
+            Ok(sealed) => {
+                let transcript =
+                    render::transcript(&sealed.endpoint, &sealed.source, &sealed.conversation, &sealed.messages);
+                if transcript.digest != sealed.digest {
+                    faults.push(format!("batch {endpoint}-{sequence} is not what was sealed: its digest differs"));
+                }
+            }
+        }
+    }
+    Ok(())
+}

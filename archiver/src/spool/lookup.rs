@@ -1,0 +1,89 @@
+//! Where a message went: the answer to `GET /v1/messages/SOURCE/ID`.
+
+use jiff::Timestamp;
+use rusqlite::{Connection, OptionalExtension};
+use serde::Serialize;
+
+use super::{
+    batch::time,
+    books::{State, state_of},
+};
+
+/// What the spool knows of a message.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Whereabouts {
+    /// The worst state of its copies.
+    pub state: State,
+    /// When it was taken.
+    pub received_at: Timestamp,
+    /// Its copies.
+    pub copies: Vec<CopyState>,
+    /// Why it is excluded.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub policy: Option<&'static str>,
+}
+
+/// A copy of a message for an endpoint.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct CopyState {
+    /// The endpoint; none while it is unrouted.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub endpoint: Option<String>,
+    /// Its state.
+    pub state: State,
+    /// The batch that it is in.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub batch: Option<String>,
+    /// While its window is open: when that ends.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub window_ends_at: Option<Timestamp>,
+    /// When the archive took it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub delivered_at: Option<Timestamp>,
+    /// The archive's words when it took it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub reply: Option<String>,
+    /// Why it is not delivered yet.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub reason: Option<String>,
+}
+
+/// Looks up a message by its source and id. `None`: it was never acknowledged, or is forgotten since.
+pub fn lookup(connection: &Connection, source: &str, id: &str) -> rusqlite::Result<Option<Whereabouts>> {
+    let sql = "SELECT received_at, message FROM ledger WHERE source = ?1 AND id = ?2";
+    let row = |row: &rusqlite::Row<'_>| Ok((time(0, row.get(0)?)?, row.get::<_, Option<i64>>(1)?));
+    let Some((received_at, message)) = connection.prepare_cached(sql)?.query_row((source, id), row).optional()? else {
+        return Ok(None);
+    };
+    Ok(Some(match message {
+        None => {
+            let policy = Some("none of its people is archived");
+            Whereabouts { state: State::Excluded, received_at, copies: Vec::new(), policy }
+        }
+        Some(seq) => {
+            Whereabouts { state: state_of(connection, seq)?, received_at, copies: copies(connection, seq)?, policy: None }
+        }
+    }))
+}
+
+fn copies(connection: &Connection, seq: i64) -> rusqlite::Result<Vec<CopyState>> {
+    let sql = "SELECT copy.endpoint, batch.state, batch.sequence, batch.delivered_at, batch.reply, batch.reason
+               FROM copy LEFT JOIN batch ON batch.id = copy.batch WHERE copy.message = ?1";
+    let mut statement = connection.prepare_cached(sql)?;
+    let copies = statement.query_map([seq], |row| {
+        let endpoint: String = row.get(0)?;
+        let sequence: Option<i64> = row.get(2)?;
+        Ok(CopyState {
+            state: row.get::<_, Option<String>>(1)?.map_or(State::Waiting, |name| State::of_batch(&name)),
+            batch: sequence.map(|sequence| format!("{endpoint}-{sequence}")),
+            window_ends_at: None,
+            delivered_at: row.get::<_, Option<i64>>(3)?.map(|at| time(3, at)).transpose()?,
+            reply: row.get(4)?,
+            reason: row.get(5)?,
+            endpoint: Some(endpoint).filter(|name| !name.is_empty()),
+        })
+    })?;
+    copies.collect()
+}

@@ -1,0 +1,129 @@
+//! The tables of the spool, with the settings that make a commit durable.
+//!
+//! Migrations only add. `format.needs` is the oldest format number whose programs may open the file.
+
+use rusqlite::{Connection, OptionalExtension};
+use uuid::Uuid;
+
+/// The newest format that this program knows.
+pub const FORMAT: i64 = 1;
+
+const TABLES: &str = "
+    CREATE TABLE format (uuid TEXT NOT NULL, version INTEGER NOT NULL, needs INTEGER NOT NULL) STRICT;
+
+    -- Appended in the order of commits, and never changed. `thread` and `sender` are what windows group by.
+    CREATE TABLE message (
+        seq INTEGER PRIMARY KEY,
+        received_at INTEGER NOT NULL,
+        source TEXT NOT NULL,
+        id TEXT NOT NULL,
+        room INTEGER NOT NULL,
+        thread TEXT NOT NULL,
+        sender TEXT NOT NULL,
+        bytes INTEGER NOT NULL,
+        document BLOB NOT NULL
+    ) STRICT;
+    CREATE TABLE content (
+        message INTEGER NOT NULL,
+        attachment INTEGER NOT NULL,
+        chunk INTEGER NOT NULL,
+        bytes BLOB NOT NULL,
+        PRIMARY KEY (message, attachment, chunk)
+    ) STRICT, WITHOUT ROWID;
+
+    -- One row for every acknowledged message; outlives its content. No message: excluded by policy.
+    CREATE TABLE ledger (
+        source TEXT NOT NULL,
+        id TEXT NOT NULL,
+        digest BLOB NOT NULL,
+        received_at INTEGER NOT NULL,
+        message INTEGER,
+        PRIMARY KEY (source, id)
+    ) STRICT, WITHOUT ROWID;
+
+    -- Where a message goes, decided when it was taken. The endpoint '' is none yet: unrouted.
+    CREATE TABLE copy (
+        message INTEGER NOT NULL,
+        endpoint TEXT NOT NULL,
+        batch INTEGER,
+        PRIMARY KEY (message, endpoint)
+    ) STRICT, WITHOUT ROWID;
+    -- The copies that are in no batch yet: what the windows are rebuilt from at start.
+    CREATE INDEX copy_open ON copy (message) WHERE batch IS NULL;
+
+    CREATE TABLE batch (
+        id INTEGER PRIMARY KEY,
+        endpoint TEXT NOT NULL,
+        endpoint_uid TEXT NOT NULL,
+        sequence INTEGER NOT NULL,
+        digest TEXT NOT NULL,
+        previous_digest TEXT,
+        message_id TEXT NOT NULL,
+        source TEXT NOT NULL,
+        conversation TEXT NOT NULL,
+        members TEXT NOT NULL,
+        messages INTEGER NOT NULL,
+        oldest_at INTEGER NOT NULL,
+        sealed_at INTEGER NOT NULL,
+        state TEXT NOT NULL DEFAULT 'waiting',
+        attempts INTEGER NOT NULL DEFAULT 0,
+        delivered_at INTEGER,
+        reply TEXT,
+        reason TEXT,
+        UNIQUE (endpoint, sequence)
+    ) STRICT;
+    CREATE INDEX batch_due ON batch (endpoint, state, attempts, sequence) WHERE state <> 'delivered';
+    CREATE TABLE mail (
+        batch INTEGER NOT NULL,
+        chunk INTEGER NOT NULL,
+        bytes BLOB NOT NULL,
+        PRIMARY KEY (batch, chunk)
+    ) STRICT, WITHOUT ROWID;
+
+    -- An endpoint's failures in a row, and the number of the outage they belong to.
+    CREATE TABLE outage (
+        endpoint TEXT PRIMARY KEY,
+        number INTEGER NOT NULL,
+        attempts INTEGER NOT NULL,
+        first_failure_at INTEGER,
+        last_attempt_at INTEGER,
+        log TEXT NOT NULL
+    ) STRICT, WITHOUT ROWID;
+
+    -- The totals, kept by every transaction that moves a message, so that they survive the rows.
+    CREATE TABLE books (
+        acknowledged INTEGER NOT NULL,
+        waiting INTEGER NOT NULL,
+        delivered INTEGER NOT NULL,
+        held INTEGER NOT NULL,
+        excluded INTEGER NOT NULL
+    ) STRICT;
+    INSERT INTO books VALUES (0, 0, 0, 0, 0);
+";
+
+/// Sets `connection` up for durable commits and makes the tables of a new file. Answers the spool's UUID, or the format
+/// number that the file needs when this program is too old for it.
+pub fn prepare(connection: &Connection) -> rusqlite::Result<Result<Uuid, i64>> {
+    // Before the first table: auto_vacuum of a file cannot be changed later without rewriting it.
+    connection.pragma_update(None, "auto_vacuum", "INCREMENTAL")?;
+    connection.pragma_update(None, "journal_mode", "WAL")?;
+    // FULL: an fsync of the WAL at every commit. With NORMAL a power cut could take acknowledged messages away.
+    connection.pragma_update(None, "synchronous", "FULL")?;
+    connection.pragma_update(None, "foreign_keys", true)?;
+    connection.pragma_update(None, "cache_size", -16_384)?;
+    connection.set_prepared_statement_cache_capacity(64);
+
+    let known = "SELECT count(*) FROM sqlite_schema WHERE name = 'format'";
+    if connection.query_row(known, [], |row| row.get::<_, i64>(0))? == 0 {
+        let make = connection.unchecked_transaction()?;
+        make.execute_batch(TABLES)?;
+        let uuid = Uuid::new_v4().to_string();
+        make.execute("INSERT INTO format VALUES (?1, ?2, ?2)", (uuid, FORMAT))?;
+        make.commit()?;
+    }
+    let row = |row: &rusqlite::Row<'_>| Ok((row.get::<_, String>(0)?, row.get::<_, i64>(1)?));
+    let found = connection.query_row("SELECT uuid, needs FROM format", [], row).optional()?;
+    let (uuid, needs) = found.ok_or(rusqlite::Error::QueryReturnedNoRows)?;
+    let uuid = Uuid::parse_str(&uuid).map_err(|_| rusqlite::Error::InvalidQuery)?;
+    Ok(if needs > FORMAT { Err(needs) } else { Ok(uuid) })
+}
