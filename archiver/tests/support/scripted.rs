@@ -68,13 +68,14 @@ pub enum Act {
 pub struct Listener {
     implicit: bool,
     identity: Identity,
-    acts: HashMap<Step, VecDeque<Act>>,
+    /// Shared by all connections: an act is done once, whichever connection comes to its step.
+    acts: Arc<Mutex<HashMap<Step, VecDeque<Act>>>>,
 }
 
 impl Listener {
     /// A good server that offers STARTTLS.
     pub fn start_tls(identity: &Identity) -> Self {
-        Self { implicit: false, identity: identity.clone(), acts: HashMap::new() }
+        Self { implicit: false, identity: identity.clone(), acts: Arc::default() }
     }
 
     /// A good server with implicit TLS.
@@ -83,8 +84,8 @@ impl Listener {
     }
 
     /// The next time it does `act` at `step`; after the last one that was given, always.
-    pub fn at(mut self, step: Step, act: Act) -> Self {
-        self.acts.entry(step).or_default().push_back(act);
+    pub fn at(self, step: Step, act: Act) -> Self {
+        self.acts.lock().expect("no panic").entry(step).or_default().push_back(act);
         self
     }
 }
@@ -249,12 +250,13 @@ impl Peer {
     }
 
     fn peek(&self, step: Step) -> Act {
-        self.listener.acts.get(&step).and_then(|acts| acts.front()).cloned().unwrap_or(Act::Usual)
+        let acts = self.listener.acts.lock().expect("no panic");
+        acts.get(&step).and_then(|acts| acts.front()).cloned().unwrap_or(Act::Usual)
     }
 
     async fn act(&mut self, step: Step) -> Result<(), Over> {
         let act = self.peek(step);
-        if let Some(acts) = self.listener.acts.get_mut(&step).filter(|acts| acts.len() > 1) {
+        if let Some(acts) = self.listener.acts.lock().expect("no panic").get_mut(&step).filter(|acts| acts.len() > 1) {
             acts.pop_front();
         }
         match act {
