@@ -220,7 +220,8 @@ impl Courier {
         let resources = self.office.resources.borrow().clone();
         let render = move |connection: &_| {
             let sealed = batch::load(connection, id)?;
-            let transcript = render::transcript(&sealed.endpoint, &sealed.source, &sealed.conversation, &sealed.messages);
+            let transcript =
+                render::transcript(&sealed.endpoint, &sealed.source, &sealed.conversation, &sealed.messages);
             let form = render::Form {
                 from: &server.from,
                 from_header: server.from_header,
@@ -232,7 +233,8 @@ impl Courier {
             Ok((transcript.digest == sealed.digest).then(|| render::mail(&sealed, &transcript, &form)))
         };
         let rendered = self.office.spool.read(render).await;
-        let Some(mail) = rendered.inspect_err(|error| warn!(batch = id, %error, "a batch cannot be read")).ok().flatten()
+        let Some(mail) =
+            rendered.inspect_err(|error| warn!(batch = id, %error, "a batch cannot be read")).ok().flatten()
         else {
             let damaged = "damaged: the messages are not those that were sealed";
             self.write(move |connection| batch::hold(connection, id, damaged)).await?;

@@ -178,7 +178,12 @@ impl Directory {
             default: archiver.and_then(|archiver| default(archiver, &endpoints)),
             incomplete: self.entries.values().any(|entry| entry.unreadable),
         };
-        Resources { archiver: archiver.map(|archiver| archiver.spec.clone()), endpoints: endpoints_by_name, table, complete }
+        Resources {
+            archiver: archiver.map(|archiver| archiver.spec.clone()),
+            endpoints: endpoints_by_name,
+            table,
+            complete,
+        }
     }
 }
 

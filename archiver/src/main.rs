@@ -140,7 +140,8 @@ fn check(dir: &std::path::Path) -> ExitCode {
 }
 
 fn trust(extra_roots: Option<&std::path::Path>) -> anyhow::Result<Trust> {
-    let read = |path: &std::path::Path| std::fs::read(path).with_context(|| format!("{} cannot be read", path.display()));
+    let read =
+        |path: &std::path::Path| std::fs::read(path).with_context(|| format!("{} cannot be read", path.display()));
     let pem = extra_roots.map(read).transpose()?;
     Trust::new(pem.as_deref()).context("the extra roots cannot be used")
 }

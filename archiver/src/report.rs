@@ -5,9 +5,7 @@
 
 use std::{collections::BTreeMap, path::PathBuf, sync::Arc, time::Duration};
 
-use imarchive_crds::{
-    ARCHIVER, Archiver, ArchiverRow, ArchivingEndpoint, MessageCounts, RetryStatus, ladder,
-};
+use imarchive_crds::{ARCHIVER, Archiver, ArchiverRow, ArchivingEndpoint, MessageCounts, RetryStatus, ladder};
 use jiff::Timestamp;
 use k8s_openapi::{api::core::v1::ConfigMap, apimachinery::pkg::apis::meta::v1::Time};
 use kube::{
@@ -118,7 +116,9 @@ impl Reporter {
                     "metadata": {"name": endpoint.name}, "status": {"archivers": [row]},
                 });
                 let api: Api<ArchivingEndpoint> = Api::namespaced(cluster.client.clone(), &cluster.namespace);
-                let apply = |body: Value| async move { api.patch_status(&endpoint.name, &cluster.params(), &Patch::Apply(body)).await.map(drop) };
+                let apply = |body: Value| async move {
+                    api.patch_status(&endpoint.name, &cluster.params(), &Patch::Apply(body)).await.map(drop)
+                };
                 unless_said(said, &format!("endpoint {}", endpoint.name), body, apply).await?;
             }
         }
@@ -128,7 +128,9 @@ impl Reporter {
                 "metadata": {"name": ARCHIVER}, "status": {"messages": counts(&books)},
             });
             let api: Api<Archiver> = Api::namespaced(cluster.client.clone(), &cluster.namespace);
-            let apply = |body: Value| async move { api.patch_status(ARCHIVER, &cluster.params(), &Patch::Apply(body)).await.map(drop) };
+            let apply = |body: Value| async move {
+                api.patch_status(ARCHIVER, &cluster.params(), &Patch::Apply(body)).await.map(drop)
+            };
             unless_said(said, "archiver", body, apply).await?;
             self.publish_ca(cluster, said).await?;
         }
@@ -143,13 +145,15 @@ impl Reporter {
             "apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": NAME}, "data": {"ca.crt": certificate},
         });
         let api: Api<ConfigMap> = Api::namespaced(cluster.client.clone(), &cluster.namespace);
-        let apply = |body: Value| async move { api.patch(NAME, &cluster.params(), &Patch::Apply(body)).await.map(drop) };
+        let apply =
+            |body: Value| async move { api.patch(NAME, &cluster.params(), &Patch::Apply(body)).await.map(drop) };
         unless_said(said, "ca", body, apply).await
     }
 
     fn credentials_changed_at(&self, endpoint: &Endpoint) -> Option<Timestamp> {
         let secret = endpoint.server()?.credentials.as_ref()?;
-        let modified = |key| std::fs::metadata(self.credentials.join(secret).join(key)).and_then(|file| file.modified()).ok();
+        let modified =
+            |key| std::fs::metadata(self.credentials.join(secret).join(key)).and_then(|file| file.modified()).ok();
         ["username", "password"].into_iter().filter_map(modified).max().and_then(|at| Timestamp::try_from(at).ok())
     }
 }

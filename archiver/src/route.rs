@@ -64,7 +64,8 @@ mod tests {
     use serde_json::json;
 
     fn table() -> Table {
-        let vip = [Address::parse("vip@acme.example").expect("valid"), Address::parse("lost@acme.example").expect("valid")];
+        let vip =
+            [Address::parse("vip@acme.example").expect("valid"), Address::parse("lost@acme.example").expect("valid")];
         let claim = |name, endpoint, users| Claim { name, created_at: jiff::Timestamp::UNIX_EPOCH, endpoint, users };
         Table {
             domains: [Domain::parse("acme.example").expect("valid")].into(),

@@ -167,7 +167,9 @@ impl Sealer {
                 move |connection| {
                     let has = batch::endpoints_of(connection, seq)?;
                     batch::reroute(connection, seq, &added)?;
-                    Ok::<_, WriteError>(added.into_iter().flatten().filter(|endpoint| !has.contains(endpoint)).collect())
+                    Ok::<_, WriteError>(
+                        added.into_iter().flatten().filter(|endpoint| !has.contains(endpoint)).collect(),
+                    )
                 },
                 |_| {},
             )
@@ -244,7 +246,9 @@ impl Sealer {
         };
         let messages = sealing.members.len();
         let (uuid, now) = (self.spool.uuid(), (self.now)());
-        self.spool.write(move |connection| Ok::<_, WriteError>(batch::seal(connection, uuid, &sealing, now)?), |()| {}).await?;
+        self.spool
+            .write(move |connection| Ok::<_, WriteError>(batch::seal(connection, uuid, &sealing, now)?), |()| {})
+            .await?;
         info!(endpoint = endpoint.name, messages, "sealed a batch");
         Ok(())
     }

@@ -103,7 +103,9 @@ impl Spool {
         let reader = Connection::open_with_flags(&file, OpenFlags::SQLITE_OPEN_READ_ONLY).map_err(database)?;
         // The new files' names must survive a power cut as well as their content, or the first acknowledged message
         // could be in a file that nobody finds.
-        File::open(folder).and_then(|folder| folder.sync_all()).map_err(|error| OpenError::Io(folder.to_owned(), error))?;
+        File::open(folder)
+            .and_then(|folder| folder.sync_all())
+            .map_err(|error| OpenError::Io(folder.to_owned(), error))?;
         let (jobs, queue) = mpsc::channel(4 * GROUP);
         let spool = Self { jobs, reader: Arc::new(Mutex::new(reader)), uuid, _lock: Arc::new(lock) };
         Ok((spool, Writer { connection: writer, queue }))
@@ -196,7 +198,11 @@ fn commit(connection: &Connection, group: Vec<Job>) -> Result<(), WriteError> {
     let outcome = begun.and_then(|()| {
         answers.extend(group.into_iter().map(|job| job(connection)));
         // A full disk has rolled back by itself; there is nothing left to commit.
-        if connection.is_autocommit() { Err(WriteError::Full) } else { connection.execute_batch("COMMIT").map_err(fate) }
+        if connection.is_autocommit() {
+            Err(WriteError::Full)
+        } else {
+            connection.execute_batch("COMMIT").map_err(fate)
+        }
     });
     if outcome.is_err() && !connection.is_autocommit() {
         // Nothing to add when this fails too: the outcome already says that nothing was kept.

@@ -56,7 +56,12 @@ pub async fn mirror(cluster: Client, namespace: &str, folder: &Path) -> io::Resu
 async fn follow<K>(cluster: Client, namespace: &str, folder: &Path, listed: mpsc::Sender<String>)
 where
     K: Resource<DynamicType = (), Scope = kube::core::NamespaceResourceScope>
-        + Clone + Debug + DeserializeOwned + Serialize + Send + 'static,
+        + Clone
+        + Debug
+        + DeserializeOwned
+        + Serialize
+        + Send
+        + 'static,
 {
     let kind = K::kind(&()).to_lowercase();
     // The guard keeps one object that cannot be understood from stopping the watch of all the others.
@@ -97,7 +102,11 @@ fn file(folder: &Path, kind: &str, name: &str) -> PathBuf {
     folder.join(format!("{kind}-{name}.yaml"))
 }
 
-fn keep<K: Resource<DynamicType = ()> + Serialize>(folder: &Path, kind: &str, object: DeserializeGuard<K>) -> io::Result<()> {
+fn keep<K: Resource<DynamicType = ()> + Serialize>(
+    folder: &Path,
+    kind: &str,
+    object: DeserializeGuard<K>,
+) -> io::Result<()> {
     let name = object.name_any();
     let path = file(folder, kind, &name);
     match object.0 {
@@ -108,7 +117,11 @@ fn keep<K: Resource<DynamicType = ()> + Serialize>(folder: &Path, kind: &str, ob
         // What cannot be read keeps its last readable form; without one, it must at least be known to be there.
         Err(error) => {
             warn!(kind, name, %error, "a resource cannot be understood by this version");
-            if path.exists() { Ok(()) } else { replace(&path, &format!("# not understood by this version\nkind: [{kind}]\n")) }
+            if path.exists() {
+                Ok(())
+            } else {
+                replace(&path, &format!("# not understood by this version\nkind: [{kind}]\n"))
+            }
         }
     }
 }
@@ -137,7 +150,8 @@ fn remove(path: &Path) -> io::Result<()> {
 fn sweep(folder: &Path, kind: &str, seen: &BTreeSet<String>) -> io::Result<()> {
     for found in fs::read_dir(folder)? {
         let name = found?.file_name().to_string_lossy().into_owned();
-        let object = name.strip_prefix(kind).and_then(|rest| rest.strip_prefix('-')).and_then(|rest| rest.strip_suffix(".yaml"));
+        let object =
+            name.strip_prefix(kind).and_then(|rest| rest.strip_prefix('-')).and_then(|rest| rest.strip_suffix(".yaml"));
         if object.is_some_and(|object| !seen.contains(object)) {
             remove(&folder.join(name))?;
         }

@@ -124,7 +124,9 @@ pub fn cut(members: &[Member], batching: &Batching) -> Vec<Vec<i64>> {
     for member in members {
         bytes += member.bytes;
         match batches.last_mut() {
-            Some(batch) if (batch.len() as i64) < i64::from(batching.max_messages) && bytes <= batching.max_bytes.bytes() => {
+            Some(batch)
+                if (batch.len() as i64) < i64::from(batching.max_messages) && bytes <= batching.max_bytes.bytes() =>
+            {
                 batch.push(member.seq);
             }
             _ => {

@@ -54,7 +54,8 @@ fn write_until_killed(spool: &Path, first: u64, patience: Duration) -> Vec<Strin
         .expect("a process");
     let output = BufReader::new(writer.stdout.take().expect("a pipe"));
     // Only from the first acknowledgement on, so that the kill finds it at work however slow the machine is.
-    let mut lines = output.lines().map_while(Result::ok).filter_map(|line| line.strip_prefix("ack ").map(str::to_owned));
+    let mut lines =
+        output.lines().map_while(Result::ok).filter_map(|line| line.strip_prefix("ack ").map(str::to_owned));
     let mut ids: Vec<String> = lines.next().into_iter().collect();
     std::thread::sleep(patience);
     writer.kill().expect("killed");
@@ -90,21 +91,35 @@ fn the_writer_that_is_killed() {
         for round in (first..).step_by(3) {
             let entries: Vec<Entry> = (round..round + 3).map(entry).collect();
             let stored = spool.write(move |connection| append(connection, &entries, Timestamp::UNIX_EPOCH), |_| {});
-            let seqs: Vec<i64> = stored.await.map_err(|error: AppendError| error).expect("stored").copies.iter().map(|copy| copy.seq).collect();
+            let seqs: Vec<i64> = stored
+                .await
+                .map_err(|error: AppendError| error)
+                .expect("stored")
+                .copies
+                .iter()
+                .map(|copy| copy.seq)
+                .collect();
             let mut out = std::io::stdout().lock();
             (round..round + 3).for_each(|id| writeln!(out, "ack {id}").expect("heard"));
             out.flush().expect("heard");
             drop(out);
             let uuid = spool.uuid();
-            write(&spool, move |connection| batch::seal(connection, uuid, &sealing(connection, seqs)?, Timestamp::UNIX_EPOCH)).await;
-            let next = spool.read(|connection| batch::next(connection, "journal")).await.expect("readable").expect("sealed");
+            write(&spool, move |connection| {
+                batch::seal(connection, uuid, &sealing(connection, seqs)?, Timestamp::UNIX_EPOCH)
+            })
+            .await;
+            let next =
+                spool.read(|connection| batch::next(connection, "journal")).await.expect("readable").expect("sealed");
             if spool.read(move |connection| batch::mail(connection, next)).await.expect("readable").is_none() {
                 write(&spool, move |connection| batch::store_mail(connection, next, &[b'x'; 3000])).await;
             }
             match round % 4 {
                 0 => write(&spool, move |connection| batch::failed(connection, next, "Connect: ConnectRefused")).await,
                 1 => write(&spool, move |connection| batch::hold(connection, next, "a person's wish")).await,
-                _ => write(&spool, move |connection| batch::delivered(connection, next, "250 ok", Timestamp::UNIX_EPOCH)).await,
+                _ => {
+                    write(&spool, move |connection| batch::delivered(connection, next, "250 ok", Timestamp::UNIX_EPOCH))
+                        .await
+                }
             }
         }
     });
@@ -127,7 +142,12 @@ fn entry(id: u64) -> Entry {
         source: "s".into(),
         id: id.to_string(),
         digest: [0; 32],
-        group: Group { source: "s".into(), kind: ConversationKind::Room, thread: "r".into(), sender: "alice@acme.example".into() },
+        group: Group {
+            source: "s".into(),
+            kind: ConversationKind::Room,
+            thread: "r".into(),
+            sender: "alice@acme.example".into(),
+        },
         document: document.to_string().into_bytes(),
         contents: vec![],
         route: Route::To([Some("journal".to_owned())].into()),
@@ -139,7 +159,16 @@ fn sealing(connection: &rusqlite::Connection, members: Vec<i64>) -> rusqlite::Re
     let digest = archiver::render::transcript("journal", "s", &conversation(), &messages).digest;
     let oldest_at = Timestamp::UNIX_EPOCH;
     let (endpoint, endpoint_uid, from_domain) = ("journal".into(), "uid".into(), "acme.example".into());
-    Ok(Sealing { endpoint, endpoint_uid, from_domain, source: "s".into(), conversation: conversation(), members, oldest_at, digest })
+    Ok(Sealing {
+        endpoint,
+        endpoint_uid,
+        from_domain,
+        source: "s".into(),
+        conversation: conversation(),
+        members,
+        oldest_at,
+        digest,
+    })
 }
 
 #[test]

@@ -21,7 +21,9 @@ pub struct Form {
 impl Form {
     /// As the headers say.
     pub fn of(headers: &HeaderMap) -> Result<Self, Problem> {
-        let text = |name| headers.get(name).and_then(|value| value.to_str().ok()).unwrap_or_default().trim().to_ascii_lowercase();
+        let text = |name| {
+            headers.get(name).and_then(|value| value.to_str().ok()).unwrap_or_default().trim().to_ascii_lowercase()
+        };
         let media_type = text(header::CONTENT_TYPE);
         let media_type = media_type.split(';').next().unwrap_or_default().trim();
         let unsupported = |detail: String| Problem::new(Kind::UnsupportedMediaType, detail);
@@ -36,7 +38,9 @@ impl Form {
         let gzip = match text(header::CONTENT_ENCODING).as_str() {
             "" | "identity" => false,
             "gzip" | "x-gzip" => true,
-            other => return Err(unsupported(format!("the content encoding {other:?} is not known: send gzip or none"))),
+            other => {
+                return Err(unsupported(format!("the content encoding {other:?} is not known: send gzip or none")));
+            }
         };
         Ok(Self { lines, gzip })
     }
@@ -44,7 +48,8 @@ impl Form {
 
 /// Reads at most `limit` bytes, compressed and decompressed. A compression bomb costs no more than the limit.
 pub async fn read(form: Form, body: Body, limit: u64) -> Result<Vec<u8>, Problem> {
-    let too_large = || Problem::new(Kind::TooLarge, format!("a request has at most {limit} bytes, after decompression"));
+    let too_large =
+        || Problem::new(Kind::TooLarge, format!("a request has at most {limit} bytes, after decompression"));
     let bytes = to_bytes(body, usize::try_from(limit).unwrap_or(usize::MAX)).await.map_err(|_| too_large())?;
     if !form.gzip {
         return Ok(bytes.into());

@@ -63,7 +63,10 @@ pub fn given(certificate: &Path, key: &Path) -> Result<Arc<ServerConfig>, Certif
     config(chain, PrivateKeyDer::from_pem_file(key).map_err(|error| pem(key, error))?)
 }
 
-fn config(chain: Vec<CertificateDer<'static>>, key: PrivateKeyDer<'static>) -> Result<Arc<ServerConfig>, CertificateError> {
+fn config(
+    chain: Vec<CertificateDer<'static>>,
+    key: PrivateKeyDer<'static>,
+) -> Result<Arc<ServerConfig>, CertificateError> {
     let mut config = ServerConfig::builder_with_provider(Arc::new(aws_lc_rs::default_provider()))
         .with_safe_default_protocol_versions()?
         .with_no_client_auth()

@@ -72,7 +72,8 @@ impl Fault {
 }
 
 fn entry(mut value: Value, table: &Table) -> Result<Entry, Vec<Fault>> {
-    let canonical = serde_json_canonicalizer::to_vec(&value).map_err(|error| vec![Fault::new("", error.to_string())])?;
+    let canonical =
+        serde_json_canonicalizer::to_vec(&value).map_err(|error| vec![Fault::new("", error.to_string())])?;
     let digest: [u8; 32] = Sha256::digest(canonical).into();
     let contents = take_contents(&mut value)?;
     let message: Message = serde_path_to_error::deserialize(&value).map_err(|error| vec![unreadable(&error)])?;
@@ -282,7 +283,9 @@ mod tests {
 
     #[test]
     fn content_that_is_not_what_it_claims_is_refused() {
-        let attach = |attachment: Value| changed(|message| message["attachments"] = json!([attachment])).errors[0].pointer.clone();
+        let attach = |attachment: Value| {
+            changed(|message| message["attachments"] = json!([attachment])).errors[0].pointer.clone()
+        };
         assert_eq!(attach(json!({"content": "aGVsbG8=", "size": 6})), "/attachments/0/size");
         assert_eq!(attach(json!({"content": "aGVsbG8=", "sha256": "00"})), "/attachments/0/sha256");
         assert_eq!(attach(json!({"content": "*"})), "/attachments/0/content");

@@ -118,8 +118,9 @@ pub fn messages(connection: &Connection, seqs: &[i64]) -> rusqlite::Result<Vec<R
         let broken = |error| rusqlite::Error::FromSqlConversionFailure(1, rusqlite::types::Type::Blob, Box::new(error));
         let document: serde_json::Value = serde_json::from_slice(&text).map_err(broken)?;
         let message: crate::message::Message = serde_json::from_value(document.clone()).map_err(broken)?;
-        let contents =
-            (0..message.attachments.len()).map(|attachment| content(connection, *seq, attachment)).collect::<Result<_, _>>()?;
+        let contents = (0..message.attachments.len())
+            .map(|attachment| content(connection, *seq, attachment))
+            .collect::<Result<_, _>>()?;
         recorded.push(Recorded { seq: *seq, received_at: time(0, at)?, message, document, contents });
     }
     Ok(recorded)
@@ -253,9 +254,9 @@ pub fn backlog(connection: &Connection, endpoint: &str) -> rusqlite::Result<Back
     Ok(backlog)
 }
 
-
 pub(super) fn from_json<T: serde::de::DeserializeOwned>(column: usize, text: &str) -> rusqlite::Result<T> {
-    let broken = |error| rusqlite::Error::FromSqlConversionFailure(column, rusqlite::types::Type::Text, Box::new(error));
+    let broken =
+        |error| rusqlite::Error::FromSqlConversionFailure(column, rusqlite::types::Type::Text, Box::new(error));
     serde_json::from_str(text).map_err(broken)
 }
 

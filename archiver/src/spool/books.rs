@@ -85,7 +85,8 @@ impl Books {
 
     /// Adds these changes to the totals.
     pub(super) fn add(&self, connection: &Connection) -> rusqlite::Result<()> {
-        let sql = "UPDATE books SET acknowledged = acknowledged + ?1, delivered = delivered + ?2, waiting = waiting + ?3,
+        let sql =
+            "UPDATE books SET acknowledged = acknowledged + ?1, delivered = delivered + ?2, waiting = waiting + ?3,
                    held = held + ?4, excluded = excluded + ?5";
         let row = (self.acknowledged, self.delivered, self.waiting, self.held, self.excluded);
         connection.prepare_cached(sql)?.execute(row).map(drop)
@@ -120,7 +121,8 @@ pub(super) fn settle(
     members: &[i64],
     change: impl FnOnce(&Connection) -> rusqlite::Result<()>,
 ) -> rusqlite::Result<()> {
-    let states = |connection| members.iter().map(|seq| state_of(connection, *seq)).collect::<rusqlite::Result<Vec<_>>>();
+    let states =
+        |connection| members.iter().map(|seq| state_of(connection, *seq)).collect::<rusqlite::Result<Vec<_>>>();
     let before = states(connection)?;
     change(connection)?;
     let mut moved = Books::default();

@@ -62,9 +62,12 @@ pub fn lookup(connection: &Connection, source: &str, id: &str) -> rusqlite::Resu
             let policy = Some("none of its people is archived");
             Whereabouts { state: State::Excluded, received_at, copies: Vec::new(), policy }
         }
-        Some(seq) => {
-            Whereabouts { state: state_of(connection, seq)?, received_at, copies: copies(connection, seq)?, policy: None }
-        }
+        Some(seq) => Whereabouts {
+            state: state_of(connection, seq)?,
+            received_at,
+            copies: copies(connection, seq)?,
+            policy: None,
+        },
     }))
 }
 

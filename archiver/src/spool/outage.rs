@@ -28,7 +28,9 @@ pub fn read(connection: &Connection, endpoint: &str) -> rusqlite::Result<Record>
         let attempts: u32 = row.get(1)?;
         let at = |column| row.get::<_, Option<i64>>(column)?.map(|at| time(column, at)).transpose();
         let outage = match (attempts, at(2)?, at(3)?) {
-            (1.., Some(first_failure_at), Some(last_attempt_at)) => Some(Outage { attempts, first_failure_at, last_attempt_at }),
+            (1.., Some(first_failure_at), Some(last_attempt_at)) => {
+                Some(Outage { attempts, first_failure_at, last_attempt_at })
+            }
             _ => None,
         };
         Ok(Record { number: row.get(0)?, outage, log: from_json(4, &row.get::<_, String>(4)?)? })
@@ -63,7 +65,8 @@ fn write(connection: &Connection, endpoint: &str, record: &Record) -> rusqlite::
     let sql = "INSERT OR REPLACE INTO outage (endpoint, number, attempts, first_failure_at, last_attempt_at, log)
                VALUES (?1, ?2, ?3, ?4, ?5, ?6)";
     let outage = record.outage.as_ref();
-    let log = serde_json::to_string(&record.log).map_err(|error| rusqlite::Error::ToSqlConversionFailure(error.into()))?;
+    let log =
+        serde_json::to_string(&record.log).map_err(|error| rusqlite::Error::ToSqlConversionFailure(error.into()))?;
     connection.prepare_cached(sql)?.execute(params![
         endpoint,
         record.number,

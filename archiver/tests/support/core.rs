@@ -63,7 +63,11 @@ impl Core {
     /// Starts on the folder `home`, which may hold a spool from before.
     pub async fn start(home: &Path, yaml: &str, host: &Host, authority: &Authority, now: Now) -> Self {
         let credentials = home.join("credentials");
-        for (path, text) in [("credentials/journal/username", "journal"), ("credentials/journal/password", "hunter2"), ("tokens/chat", "t")] {
+        for (path, text) in [
+            ("credentials/journal/username", "journal"),
+            ("credentials/journal/password", "hunter2"),
+            ("tokens/chat", "t"),
+        ] {
             let file = home.join(path);
             fs::create_dir_all(file.parent().expect("a parent")).expect("a folder");
             fs::write(file, text).expect("written");
@@ -86,11 +90,13 @@ impl Core {
         };
         let mut tasks = JoinSet::new();
         tasks.spawn(async { writer.run().await.expect("the spool holds") });
-        let sealer = Sealer::start(spool.clone(), resources.clone(), now.clone(), seals).await.expect("a readable spool");
+        let sealer =
+            Sealer::start(spool.clone(), resources.clone(), now.clone(), seals).await.expect("a readable spool");
         tasks.spawn(async { sealer.run(arrived).await.expect("sealing goes on") });
         tasks.spawn(async { deliver::run(office).await.expect("delivery goes on") });
         let callers = Callers::new("acme", home.join("tokens"), None);
-        let ingest = Ingest { spool: spool.clone(), resources, callers, arrivals, metrics, now, broken: AtomicBool::new(false) };
+        let ingest =
+            Ingest { spool: spool.clone(), resources, callers, arrivals, metrics, now, broken: AtomicBool::new(false) };
         Self { spool, publish, router: ingest::router(Arc::new(ingest)), _tasks: tasks }
     }
 

@@ -82,7 +82,9 @@ impl Keys {
         }
         known.fetched_at = Some(Instant::now());
         let published = fetch(cluster).await?;
-        if let Err(error) = serde_json::to_vec(&published).map_err(Into::into).and_then(|text| std::fs::write(&self.file, text)) {
+        if let Err(error) =
+            serde_json::to_vec(&published).map_err(Into::into).and_then(|text| std::fs::write(&self.file, text))
+        {
             warn!(file = %self.file.display(), %error, "the cluster's keys cannot be kept; they are fetched again at the next start");
         }
         known.published = Some(published.clone());

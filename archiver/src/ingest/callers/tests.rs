@@ -63,7 +63,9 @@ async fn an_expired_token_is_told_from_a_wrong_one() {
 
 #[tokio::test]
 async fn another_audience_issuer_or_time_is_refused() {
-    for (field, value) in [("aud", json!(["imarchive.dev/other"])), ("iss", json!("https://evil.example")), ("nbf", json!(NOW + 60))] {
+    for (field, value) in
+        [("aud", json!(["imarchive.dev/other"])), ("iss", json!("https://evil.example")), ("nbf", json!(NOW + 60))]
+    {
         assert_eq!(shown(with(field, value)).await.expect_err("refused").kind, Kind::TokenInvalid, "{field}");
     }
 }
