@@ -14,7 +14,7 @@ fn the_yaml_is_what_the_types_say() {
         let actual = fs::read_to_string(&file).unwrap_or_default();
         assert!(
             actual == expected,
-            "{} is stale; run: REGENERATE=1 cargo test --release -p imarchive-crds --test yaml",
+            "{} is stale; run: make crds",
             file.display()
         );
     }

@@ -95,14 +95,7 @@ impl Session {
         }
         let asked = self.wire.command("DATA", self.timeouts.data).await;
         asked.at(Stage::Data, Reason::MessageRejected, Reply::is_go_on)?;
-        for block in Blocks::of(mail) {
-            let written = self.wire.write(&block, self.timeouts.block).await;
-            if let Err(fault) = written {
-                return Err(self.cut_short(fault).await);
-            }
-        }
-        // An answer that is already there is not one to the whole mail.
-        if let Err(fault) = self.wire.heed() {
+        if let Err(fault) = self.body(mail).await {
             return Err(self.cut_short(fault).await);
         }
 
@@ -119,6 +112,15 @@ impl Session {
             Err(failure) if failure.reason == Reason::ProtocolError => Err(SendFailure::Ambiguous(failure)),
             Err(failure) => Err(SendFailure::Refused(failure)),
         }
+    }
+
+    /// The mail without its final dot. An answer that is there before the dot is not one to the whole mail.
+    async fn body(&mut self, mail: &[u8]) -> Result<(), Fault> {
+        for block in Blocks::of(mail) {
+            self.wire.heed()?;
+            self.wire.write(&block, self.timeouts.block).await?;
+        }
+        self.wire.heed()
     }
 
     /// The failure of a mail that the server did not let come to its end.

@@ -100,10 +100,11 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Wire<S> {
 
     /// Fails when the server hung up, or spoke without being asked. Does not wait.
     pub(super) fn heed(&mut self) -> Result<(), Fault> {
+        let in_step = std::mem::replace(&mut self.in_step, false);
         if !self.has_unread()? {
+            self.in_step = in_step;
             return Ok(());
         }
-        self.in_step = false;
         let reply = self.unread.next()?;
         let reason = match &reply {
             Some(reply) if reply.is_goodbye() => Reason::ConnectionLost,

@@ -1,0 +1,93 @@
+# What can be done with a checkout: `make help`. Each target does its own set-up, on Debian as root, and may be repeated.
+
+SHELL := bash
+.SHELLFLAGS := -euo pipefail -c
+MAKEFLAGS += --no-print-directory
+.DEFAULT_GOAL := help
+# Two builds at once would fight for the same processors and wait for the same lock.
+.NOTPARALLEL:
+
+cache := $(or $(XDG_CACHE_HOME),$(HOME)/.cache)/imarchive
+# Outside the checkout, so that a fresh clone need not compile everything again.
+export CARGO_TARGET_DIR ?= $(cache)/target
+# Who builds by hand builds often. .ci/run says 0: what is benchmarked and archived with is optimized as a whole.
+export CARGO_INCREMENTAL ?= 1
+export PYTHONDONTWRITEBYTECODE := 1
+
+# Always the same profile, target and features (--workspace), so that each crate is compiled once for tests and image.
+cargo_flags := --release --workspace
+release := imarchive --namespace imarchive-system
+
+.PHONY: help
+help: ## this list
+	@sed -nE 's/^([a-z-]+):[^#]*## (.*)/  make \1\t\2/p' $(MAKEFILE_LIST) | expand -t 20
+
+.PHONY: check
+check: format clippy ## what to run while working: format, clippy, unit tests
+	@echo "== unit tests"
+	cargo test $(cargo_flags) --lib --bins
+
+.PHONY: test
+test: format clippy lint crates stories ## all that CI runs: the above, lints, every test, the stories on a real node
+
+.PHONY: image
+image: ## builds the image imarchive:dev; gives it to the node when that is up
+	@echo "== image"
+	@e2e/image
+
+.PHONY: up
+up: ## starts a real Kubernetes node here, with the image and the chart
+	@echo "== node"
+	@e2e/cluster up
+	@$(MAKE) image
+	@echo "== chart"
+	@# With what was set before, which is whom to trust, when the demo or the stories ran already.
+	@e2e/cluster exec -- helm upgrade --install $(release) --create-namespace charts/imarchive \
+	  --reset-then-reuse-values --set image.repository=imarchive,image.tag=dev --wait --timeout 180s >/dev/null
+	@e2e/cluster exec -- helm list --namespace imarchive-system
+
+.PHONY: demo
+demo: up ## chat messages in, mails in real mailboxes out; CORPUS=FILE adds real ones
+	@echo "== demo"
+	@e2e/demo $(if $(CORPUS),--corpus '$(CORPUS)')
+
+.PHONY: down
+down: ## stops the mail servers and the node, and leaves nothing running
+	@e2e/mail down $(cache)/mail
+	@e2e/cluster down
+
+.PHONY: crds
+crds: ## writes the CustomResourceDefinitions anew, from the types to crds/yaml and to the chart
+	REGENERATE=1 cargo test $(cargo_flags) --test yaml
+	cp crds/yaml/*.yaml charts/imarchive/files/crds/
+
+# The pieces of check and test.
+
+.PHONY: format
+format:
+	@echo "== format"
+	cargo fmt --check
+
+.PHONY: clippy
+clippy:
+	@echo "== clippy"
+	cargo clippy $(cargo_flags) --all-targets -- -D warnings
+
+.PHONY: lint
+lint:
+	@echo "== lint"
+	@.ci/lint
+
+.PHONY: crates
+crates:
+	@echo "== tests of the crates"
+	cargo test $(cargo_flags)
+
+.PHONY: stories
+stories: up
+	@echo "== examples"
+	@e2e/cluster exec -- kubectl apply --dry-run=server -f examples
+	@echo "== helm test"
+	@e2e/cluster exec -- helm test $(release) --logs
+	@echo "== stories"
+	@e2e/python python3 -m pytest -p no:cacheprovider -v e2e/stories
