@@ -1,39 +1,26 @@
 //! Delivery: each endpoint's sealed batches, one after the other, to its archive.
 //!
-//! An endpoint has one [`Courier`], which no other endpoint can slow down. It keeps a session open while there is more to
+//! An endpoint has one courier, which no other endpoint can slow down. It keeps a session open while there is more to
 //! send. A failure is persisted before anything else is tried, so that the ladder goes on where it was after a restart.
 
-use std::{
-    collections::BTreeMap,
-    path::{Path, PathBuf},
-    sync::Arc,
-};
+mod courier;
+mod step;
 
-use imarchive_crds::{Reason, RetryLogRow, Stage, ladder};
-use jiff::Timestamp;
-use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
+use std::{collections::BTreeMap, path::PathBuf, sync::Arc};
+
+use courier::Courier;
 use tokio::{
     sync::watch,
-    task::JoinSet,
-    time::{Duration, Instant, sleep_until},
+    task::{AbortHandle, JoinSet},
 };
-use tracing::{info, warn};
 
 use crate::{
-    classify::{Context, Verdict, classify},
-    directory::{AcceptedServer, Endpoint, Resources},
+    directory::Resources,
     metrics::Metrics,
     now::Now,
-    render,
-    smtp::{Client, Credentials, Envelope, Failure, Journal, SendFailure, Session},
-    spool::{
-        Spool, WriteError, batch,
-        outage::{self, Record},
-    },
+    smtp::Client,
+    spool::{Spool, WriteError},
 };
-
-/// Mails in one session: some archives close longer ones.
-const MAILS_A_SESSION: u32 = 100;
 
 /// What every courier needs.
 #[derive(Clone)]
@@ -60,7 +47,7 @@ pub struct Office {
 pub async fn run(office: Office) -> Result<(), WriteError> {
     let mut resources = office.resources.clone();
     let mut couriers = JoinSet::new();
-    let mut at_work: BTreeMap<String, tokio::task::AbortHandle> = BTreeMap::new();
+    let mut at_work: BTreeMap<String, AbortHandle> = BTreeMap::new();
     loop {
         at_work.retain(|_, courier| !courier.is_finished());
         let names: Vec<String> = resources.borrow_and_update().endpoints.keys().cloned().collect();
@@ -73,310 +60,6 @@ pub async fn run(office: Office) -> Result<(), WriteError> {
                 Ok(result) => result?,
                 Err(panic) => return Err(WriteError::Fatal(panic.to_string())),
             },
-        }
-    }
-}
-
-/// What a courier does next.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Step {
-    /// Nothing, until something is sealed or the resources change.
-    Rest,
-    /// Nothing, for so long.
-    Wait(Duration),
-    /// Delivers this batch.
-    Deliver(i64),
-}
-
-/// Brings one endpoint's batches to its archive.
-struct Courier {
-    office: Office,
-    endpoint: String,
-    session: Option<(String, Session)>,
-    /// By the monotonic clock: when the rung of the attempt with this number ends at the latest.
-    rung: Option<(u32, Instant)>,
-    /// The connection that was last tried: another one is tried at once.
-    tried: Option<String>,
-}
-
-impl Courier {
-    fn new(office: Office, endpoint: String) -> Self {
-        Self { office, endpoint, session: None, rung: None, tried: None }
-    }
-
-    /// Delivers until the endpoint is gone.
-    async fn run(mut self) -> Result<(), WriteError> {
-        let mut resources = self.office.resources.clone();
-        let mut sealed = self.office.sealed.clone();
-        loop {
-            // Marked as seen before they are looked at: what changes meanwhile wakes the wait below.
-            resources.mark_unchanged();
-            sealed.mark_unchanged();
-            let Some(endpoint) = resources.borrow().endpoints.get(&self.endpoint).cloned() else { return Ok(()) };
-            let step = self.step(&endpoint).await?;
-            if let (Step::Deliver(batch), Some(accepted)) = (step, &endpoint.accepted) {
-                self.deliver(&endpoint, accepted, batch).await?;
-                continue;
-            }
-            self.close().await;
-            let wake = match step {
-                Step::Wait(wait) => Instant::now() + wait,
-                _ => Instant::now() + Duration::from_secs(3600),
-            };
-            tokio::select! {
-                changed = resources.changed() => if changed.is_err() { return Ok(()) },
-                changed = sealed.changed() => if changed.is_err() { return Ok(()) },
-                () = sleep_until(wake) => {}
-            }
-        }
-    }
-
-    async fn step(&mut self, endpoint: &Endpoint) -> Result<Step, WriteError> {
-        let name = self.endpoint.clone();
-        let look = move |connection: &_| Ok((outage::read(connection, &name)?, batch::next(connection, &name)?));
-        let (record, next) = self.office.spool.read(look).await?;
-        let now = (self.office.now)();
-        let fresh = match (&self.tried, &endpoint.accepted) {
-            (Some(tried), Some(accepted)) => *tried != accepted.fingerprint,
-            _ => false,
-        };
-        let step = decide(endpoint, &record, next, fresh, now);
-        Ok(match (step, &record.outage) {
-            (Step::Wait(wait), Some(outage)) => {
-                let ends = match self.rung {
-                    Some((attempts, ends)) if attempts == outage.attempts => ends,
-                    _ => Instant::now() + ladder::delay(&endpoint.retry, outage.attempts, &endpoint.uid),
-                };
-                self.rung = Some((outage.attempts, ends));
-                let left = ends.saturating_duration_since(Instant::now());
-                match (next, left.is_zero()) {
-                    // The wall clock went back meanwhile; the wait was long enough all the same.
-                    (Some(batch), true) => Step::Deliver(batch),
-                    _ => Step::Wait(wait.min(left)),
-                }
-            }
-            (step, _) => step,
-        })
-    }
-
-    /// One attempt, or two when the session had grown old.
-    async fn deliver(&mut self, endpoint: &Endpoint, accepted: &AcceptedServer, batch: i64) -> Result<(), WriteError> {
-        self.tried = Some(accepted.fingerprint.clone());
-        let Some(mail) = self.mail(endpoint, accepted, batch).await? else { return Ok(()) };
-        let mut outcome = self.send(accepted, &mail).await;
-        if matches!(&outcome, Err((failure, context)) if classify(failure, *context) == Verdict::Stale) {
-            self.session = None;
-            outcome = self.send(accepted, &mail).await;
-        }
-        match outcome {
-            Ok(reply) => self.delivered(batch, reply).await,
-            Err((failure, _)) => {
-                self.session = None;
-                self.failed(batch, failure.failure()).await
-            }
-        }
-    }
-
-    async fn send(&mut self, accepted: &AcceptedServer, mail: &[u8]) -> Result<String, (SendFailure, Context)> {
-        let server = &accepted.server;
-        let kept = self.session.take().filter(|(fingerprint, session)| {
-            *fingerprint == accepted.fingerprint && session.is_usable() && session.sent() < MAILS_A_SESSION
-        });
-        let mut session = match kept {
-            Some((_, session)) => session,
-            None => self.open(accepted).await.map_err(|failure| (failure.into(), Context::default()))?,
-        };
-        let context = Context { reused: session.sent() > 0, ..Context::default() };
-        let envelope = Envelope { from: server.from.clone(), recipients: server.recipients.clone() };
-        let sent = session.send(&envelope, mail).await;
-        self.session = Some((accepted.fingerprint.clone(), session));
-        sent.map(|reply| reply.to_string()).map_err(|failure| (failure, context))
-    }
-
-    async fn open(&self, accepted: &AcceptedServer) -> Result<Session, Failure> {
-        let credentials = credentials(&self.office.credentials, accepted.server.credentials.as_deref())?;
-        self.office.client.open(&accepted.server, credentials.as_ref(), &mut Journal::default()).await
-    }
-
-    async fn close(&mut self) {
-        if let Some((_, session)) = self.session.take() {
-            // All mails of the session are answered for; how it ends is of no consequence.
-            let _ = session.quit().await;
-        }
-    }
-
-    /// The mail of `batch`: rendered and stored before its first attempt, and the same bytes ever after. `None`: the batch
-    /// is damaged, and was set aside.
-    async fn mail(
-        &self,
-        endpoint: &Endpoint,
-        accepted: &AcceptedServer,
-        id: i64,
-    ) -> Result<Option<Vec<u8>>, WriteError> {
-        if let Some(mail) = self.office.spool.read(move |connection| batch::mail(connection, id)).await? {
-            return Ok(Some(mail));
-        }
-        let (name, server) = (endpoint.name.clone(), accepted.server.clone());
-        let resources = self.office.resources.borrow().clone();
-        let render = move |connection: &_| {
-            let sealed = batch::load(connection, id)?;
-            let transcript =
-                render::transcript(&sealed.endpoint, &sealed.source, &sealed.conversation, &sealed.messages);
-            let form = render::Form {
-                from: &server.from,
-                from_header: server.from_header,
-                message_type: server.message_type.as_deref(),
-                belongs: &|user| resources.table.belongs(user, &name),
-                replaces: None,
-                earlier: &BTreeMap::new(),
-            };
-            Ok((transcript.digest == sealed.digest).then(|| render::mail(&sealed, &transcript, &form)))
-        };
-        let rendered = self.office.spool.read(render).await;
-        let Some(mail) =
-            rendered.inspect_err(|error| warn!(batch = id, %error, "a batch cannot be read")).ok().flatten()
-        else {
-            let damaged = "damaged: the messages are not those that were sealed";
-            self.write(move |connection| batch::hold(connection, id, damaged)).await?;
-            return Ok(None);
-        };
-        let mail = Arc::new(mail);
-        let kept = mail.clone();
-        self.write(move |connection| batch::store_mail(connection, id, &kept)).await?;
-        Ok(Some(Arc::unwrap_or_clone(mail)))
-    }
-
-    async fn delivered(&mut self, id: i64, reply: String) -> Result<(), WriteError> {
-        let (name, now) = (self.endpoint.clone(), (self.office.now)());
-        let recovered = self
-            .write(move |connection| {
-                let record = outage::read(connection, &name)?;
-                batch::delivered(connection, id, &reply, now)?;
-                outage::end(connection, &name)?;
-                Ok(record.outage.is_some())
-            })
-            .await?;
-        self.rung = None;
-        self.office.metrics.delivered(&self.endpoint);
-        if recovered {
-            info!(endpoint = self.endpoint, "the outage is over");
-            self.office.turned.send_modify(|count| *count += 1);
-        }
-        Ok(())
-    }
-
-    async fn failed(&mut self, id: i64, failure: &Failure) -> Result<(), WriteError> {
-        let (name, now, words) = (self.endpoint.clone(), (self.office.now)(), failure.to_string());
-        let row = RetryLogRow {
-            attempt: 0,
-            at: Time(now),
-            stage: failure.stage,
-            reason: Some(failure.reason),
-            code: failure.code().map(i32::from),
-            message: failure.words(),
-            notified_at: None,
-        };
-        warn!(endpoint = self.endpoint, failure = words, "a delivery failed; its batch is kept and tried again");
-        self.write(move |connection| {
-            batch::failed(connection, id, &words)?;
-            outage::failed(connection, &name, row, now)
-        })
-        .await?;
-        self.office.metrics.failed(&self.endpoint, failure.reason);
-        self.office.turned.send_modify(|count| *count += 1);
-        Ok(())
-    }
-
-    async fn write<T: Send + 'static>(
-        &self,
-        job: impl FnOnce(&rusqlite::Connection) -> rusqlite::Result<T> + Send + 'static,
-    ) -> Result<T, WriteError> {
-        self.office.spool.write(move |connection| Ok::<_, WriteError>(job(connection)?), |_| {}).await
-    }
-}
-
-/// What is to be done for `endpoint`, whose least tried waiting batch is `next`. `fresh`: its connection is another than
-/// the one that failed.
-fn decide(endpoint: &Endpoint, record: &Record, next: Option<i64>, fresh: bool, now: Timestamp) -> Step {
-    let Some(batch) = next.filter(|_| endpoint.accepted.is_some() && !endpoint.suspend) else { return Step::Rest };
-    let Some(outage) = record.outage.as_ref().filter(|_| !fresh) else { return Step::Deliver(batch) };
-    let next_at = ladder::next_attempt_at(&endpoint.retry, outage, &endpoint.uid, now);
-    match Duration::try_from(next_at.duration_since(now)) {
-        Ok(wait) if !wait.is_zero() => Step::Wait(wait),
-        _ => Step::Deliver(batch),
-    }
-}
-
-/// The content of the Secret that a server names, as it is mounted now.
-pub fn credentials(folder: &Path, secret: Option<&str>) -> Result<Option<Credentials>, Failure> {
-    let Some(secret) = secret else { return Ok(None) };
-    let missing = |detail: String| Failure::new(Stage::Auth, Reason::SecretMissing, detail);
-    match Credentials::read(&folder.join(secret)) {
-        Ok(Some(credentials)) => Ok(Some(credentials)),
-        Ok(None) => Err(missing(format!("the Secret {secret} does not exist, or lacks username or password"))),
-        Err(error) => Err(missing(format!("the Secret {secret} cannot be used: {error}"))),
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use imarchive_crds::{Address, Batching, Domain, FromHeader, Retry, Server, Tls, ladder::Outage};
-
-    fn at(second: i64) -> Timestamp {
-        Timestamp::from_second(second).expect("in range")
-    }
-
-    fn endpoint() -> Endpoint {
-        let address = Address::parse("archive@acme.example").expect("valid");
-        let server = Server {
-            host: Domain::parse("journal.archive.example").expect("valid"),
-            port: 587,
-            tls: Tls::StartTLS,
-            start_tls_port: None,
-            from: address.clone(),
-            from_header: FromHeader::Participant,
-            recipients: vec![address],
-            credentials: None,
-            message_type: None,
-        };
-        Endpoint {
-            name: "journal".into(),
-            uid: "uid".into(),
-            accepted: Some(AcceptedServer { generation: Some(1), fingerprint: "f".into(), server }),
-            suspend: false,
-            batching: Batching::default(),
-            retry: Retry::default(),
-        }
-    }
-
-    fn failing() -> Record {
-        Record { number: 1, outage: Some(Outage::failed(None, at(1000))), log: vec![] }
-    }
-
-    #[test]
-    fn a_batch_is_delivered_at_once_while_all_is_well() {
-        assert_eq!(decide(&endpoint(), &Record::default(), Some(7), false, at(0)), Step::Deliver(7));
-    }
-
-    #[test]
-    fn a_failure_waits_for_the_rung_and_is_then_tried_again() {
-        let Step::Wait(wait) = decide(&endpoint(), &failing(), Some(7), false, at(1000)) else { panic!("no wait") };
-        assert!(wait >= Duration::from_secs(3600) && wait <= Duration::from_secs(3780), "{wait:?}");
-        assert_eq!(decide(&endpoint(), &failing(), Some(7), false, at(1000 + 3780)), Step::Deliver(7));
-    }
-
-    #[test]
-    fn another_connection_is_tried_at_once() {
-        assert_eq!(decide(&endpoint(), &failing(), Some(7), true, at(1000)), Step::Deliver(7));
-    }
-
-    #[test]
-    fn nothing_is_tried_while_suspended_or_before_a_connection_was_accepted() {
-        let suspended = Endpoint { suspend: true, ..endpoint() };
-        let untested = Endpoint { accepted: None, ..endpoint() };
-        for endpoint in [suspended, untested] {
-            assert_eq!(decide(&endpoint, &Record::default(), Some(7), false, at(0)), Step::Rest);
         }
     }
 }

@@ -7,6 +7,7 @@
 //!
 //! Time, randomness and connections are arguments: only `main` reads a clock or opens a socket.
 
+pub mod batch;
 pub mod classify;
 pub mod deliver;
 pub mod directory;

@@ -63,7 +63,12 @@ fn main() -> ExitCode {
 
 fn runtime<F: Future<Output = ExitCode>>(program: impl FnOnce() -> F) -> ExitCode {
     match tokio::runtime::Builder::new_multi_thread().enable_all().build() {
-        Ok(runtime) => runtime.block_on(program()),
+        Ok(runtime) => {
+            let code = runtime.block_on(program());
+            // Not waited for: a name that the resolver is still looking up, for nobody any more.
+            runtime.shutdown_background();
+            code
+        }
         Err(error) => {
             eprintln!("archiver: {error}");
             ExitCode::FAILURE

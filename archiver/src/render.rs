@@ -22,7 +22,7 @@ use imarchive_crds::{Address, FromHeader};
 
 pub use transcript::{Transcript, transcript};
 
-use crate::{message::Message, seal::Sealed};
+use crate::{batch::Sealed, message::Message};
 
 /// What a mail needs to know beside its batch.
 pub struct Form<'a> {

@@ -12,10 +12,6 @@ fn the_yaml_is_what_the_types_say() {
             fs::write(&file, &expected).expect("the folder can be written");
         }
         let actual = fs::read_to_string(&file).unwrap_or_default();
-        assert!(
-            actual == expected,
-            "{} is stale; run: make crds",
-            file.display()
-        );
+        assert!(actual == expected, "{} is stale; run: make crds", file.display());
     }
 }

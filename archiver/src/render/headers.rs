@@ -17,7 +17,7 @@ use mail_builder::{
 };
 
 use super::{Form, Transcript, clean, roster::Participant};
-use crate::{message::ConversationKind, seal::Sealed};
+use crate::{batch::Sealed, message::ConversationKind};
 
 /// The most that the To header takes. Servers bound the header as a whole, some at 64 KiB and few below.
 const TO_BYTES: usize = 64 * 1024;

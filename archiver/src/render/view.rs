@@ -10,8 +10,8 @@ use jiff::Timestamp;
 
 use super::{Earlier, clean, files::File, roster::Participant};
 use crate::{
+    batch::Sealed,
     message::{ConversationKind, Kind, Message, Person, PersonKind, Recorded},
-    seal::Sealed,
 };
 
 /// The most that is shown of a name in a body.

@@ -10,8 +10,8 @@ use super::{
     books::settle,
 };
 use crate::{
+    batch::Sealed,
     message::{Conversation, ConversationKind, Recorded},
-    seal::Sealed,
 };
 
 /// What a seal fixes: everything but the place in the endpoint's order, which the seal gives.

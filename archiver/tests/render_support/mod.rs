@@ -9,9 +9,9 @@ use std::{
 };
 
 use archiver::{
+    batch::Sealed,
     message::{Message, Recorded},
     render::{Form, Transcript, mail, transcript},
-    seal::Sealed,
 };
 use base64::{Engine, engine::general_purpose::STANDARD};
 use imarchive_crds::{Address, FromHeader};
