@@ -44,6 +44,7 @@ class Mail:
     transcript: dict | None
     digest_ok: bool  # the SHA-256 of transcript.json is what X-IMArchive-Digest says
     attachments: list[dict]  # name, size, sha256 of all but the transcript
+    body: str | None  # text/plain, as a person reads it
     defects: list[str]  # what the parser had to put up with
     raw_ok: bool  # CRLF only, 7-bit, lines within the limit
     size: int
@@ -82,6 +83,15 @@ def wait_for(mailjson: dict, login: str, wanted: int, seconds: float = 60) -> in
                 raise TimeoutError(f"{login} has {found} of {wanted} mails after {seconds} s")
             time.sleep(0.2)
     return found
+
+
+def empty(mailjson: dict, login: str) -> None:
+    """Removes all mails of the mailbox."""
+    with signed_in(mailjson, login) as imap:
+        _, answer = imap.select("INBOX")
+        if int(answer[0]) > 0:
+            imap.store("1:*", "+FLAGS.SILENT", r"(\Deleted)")
+            imap.expunge()
 
 
 # IMAP
@@ -154,6 +164,7 @@ def examine(raw: bytes, mailbox: str) -> Mail:
         transcript=parsed(transcript),
         digest_ok=transcript is not None and sha256(transcript) == headers.get("Digest"),
         attachments=[{"name": name, "size": len(data), "sha256": sha256(data)} for name, data in attachments],
+        body=readable(message),
         defects=defects(message),
         raw_ok=is_plain(raw),
         size=len(raw),
@@ -164,6 +175,11 @@ def examine(raw: bytes, mailbox: str) -> Mail:
 def text(message: EmailMessage, name: str) -> str | None:
     value = message[name]
     return None if value is None else str(value)
+
+
+def readable(message: EmailMessage) -> str | None:
+    part = message.get_body(preferencelist=("plain",))
+    return None if part is None else part.get_content()
 
 
 def content(part: EmailMessage) -> bytes:

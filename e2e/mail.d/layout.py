@@ -43,14 +43,9 @@ MAILBOXES = {
 }
 
 
-
-
 def describe(directory: Path, address: str, first_port: int, netns: str | None, more_mailboxes: list[str]) -> dict:
-    logins = {**MAILBOXES, **{mailbox: mailbox for mailbox in more_mailboxes}}
-    mailboxes = [
-        {"address": mailbox, "login": login, "password": secrets.token_urlsafe(18)}
-        for mailbox, login in logins.items()
-    ]
+    mailboxes = [new_mailbox(address, login) for address, login in MAILBOXES.items()]
+    mailboxes += [new_mailbox(address, address) for address in more_mailboxes if address not in MAILBOXES]
     return {
         "address": address,
         "netns": netns,
@@ -63,8 +58,25 @@ def describe(directory: Path, address: str, first_port: int, netns: str | None, 
         },
         "imap": {"host": address, "port": first_port + IMAPS},
         "mailboxes": mailboxes,
-        "submissionLogins": [{"username": box["login"], "password": box["password"]} for box in mailboxes],
+        "submissionLogins": submission_logins(mailboxes),
     }
+
+
+def new_mailbox(address: str, login: str) -> dict:
+    return {"address": address, "login": login, "password": secrets.token_urlsafe(18)}
+
+
+def submission_logins(mailboxes: list[dict]) -> list[dict]:
+    return [{"username": box["login"], "password": box["password"]} for box in mailboxes]
+
+
+def add_mailboxes(directory: Path, mail: dict, addresses: list[str]) -> None:
+    """What is there already stays as it is. Dovecot reads its users anew by itself, Postfix when it is told to."""
+    known = {box["address"] for box in mail["mailboxes"]}
+    mail["mailboxes"] += [new_mailbox(address, address) for address in addresses if address not in known]
+    mail["submissionLogins"] = submission_logins(mail["mailboxes"])
+    write_mailboxes(directory, mail)
+    write_private(directory / "mail.json", json.dumps(mail, indent=2) + "\n")
 
 
 def write_directory(directory: Path, mail: dict) -> None:
@@ -73,10 +85,8 @@ def write_directory(directory: Path, mail: dict) -> None:
         (directory / folder).mkdir(parents=True)
     shutil.chown(directory / "postfix/data", "postfix", "root")
     write_certificates(directory / "certificates", mail["address"])
-    write_mailboxes(directory, mail["mailboxes"])
-    domains = sorted({box["address"].partition("@")[2] for box in mail["mailboxes"]})
-    values = {"ADDRESS": mail["address"], "DOMAINS": ", ".join(domains), "IMAPS": str(mail["imap"]["port"])}
-    (directory / "postfix/config/main.cf").write_text(template("main.cf", values))
+    write_mailboxes(directory, mail)
+    values = {"ADDRESS": mail["address"], "IMAPS": str(mail["imap"]["port"])}
     (directory / "dovecot/dovecot.conf").write_text(template("dovecot.conf", values))
     write_ports(directory, mail, paused=set())
     write_private(directory / "mail.json", json.dumps(mail, indent=2) + "\n")
@@ -90,19 +100,22 @@ def write_certificates(folder: Path, address: str) -> None:
     certificates.server(folder, "imaps", ["imap.archive.example"], address, "ca")
 
 
-def write_mailboxes(directory: Path, mailboxes: list[dict]) -> None:
+def write_mailboxes(directory: Path, mail: dict) -> None:
     """A mailbox is known to IMAP and SMTP by its login, and to LMTP by its address."""
     users = []
-    for box in mailboxes:
-        home = f"mailboxes/{box['address']}"
-        (directory / home).mkdir(mode=0o700)
-        shutil.chown(directory / home, "mail", "mail")
-        for user in {box["login"], box["address"]}:
-            users.append(f"{user}:{{PLAIN}}{box['password']}::::{SRV}/{home}::\n")
-    write_private(directory / "dovecot/users", "".join(users))
-    shutil.chown(directory / "dovecot/users", "dovecot", "dovecot")
-    known = "".join(f"{box['address']} known\n" for box in mailboxes)
-    (directory / "postfix/config/mailboxes").write_text(known)
+    for box in mail["mailboxes"]:
+        home = directory / "mailboxes" / box["address"]
+        if not home.exists():
+            home.mkdir(mode=0o700)
+            shutil.chown(home, "mail", "mail")
+        for user in sorted({box["login"], box["address"]}):
+            users.append(f"{user}:{{PLAIN}}{box['password']}::::{SRV}/mailboxes/{box['address']}::\n")
+    write_private(directory / "dovecot/users", "".join(users), owner="dovecot")
+    known = "".join(f"{box['address']} known\n" for box in mail["mailboxes"])
+    replace(directory / "postfix/config/mailboxes", known)
+    domains = sorted({box["address"].partition("@")[2] for box in mail["mailboxes"]})
+    values = {"ADDRESS": mail["address"], "DOMAINS": ", ".join(domains)}
+    replace(directory / "postfix/config/main.cf", template("main.cf", values))
 
 
 def write_ports(directory: Path, mail: dict, paused: set[str]) -> None:
@@ -139,6 +152,15 @@ def template(name: str, values: dict[str, str]) -> str:
     return text
 
 
-def write_private(path: Path, text: str) -> None:
-    path.touch(mode=0o600)
-    path.write_text(text)
+def write_private(path: Path, text: str, owner: str = "root") -> None:
+    replace(path, text, 0o600, owner)
+
+
+def replace(path: Path, text: str, mode: int = 0o644, owner: str = "root") -> None:
+    """In one step: a running server may be reading it."""
+    written = path.with_name(f"{path.name}.new")
+    written.unlink(missing_ok=True)
+    written.touch(mode)
+    written.write_text(text)
+    shutil.chown(written, owner)
+    written.replace(path)

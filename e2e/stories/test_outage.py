@@ -1,0 +1,94 @@
+"""The archive is unreachable for a while: everything is taken, kept, tried again and delivered, and said on the way."""
+
+import pytest
+from imarchive_e2e import archives, node
+from imarchive_e2e.audit import audited
+from imarchive_e2e.books import Policy, Sent
+from imarchive_e2e.chat import Chat
+from imarchive_e2e.objects import archiver
+
+QUICK = {"ladder": ["1s", "2s", "4s"], "interval": "4s"}
+
+
+@pytest.fixture(scope="module", autouse=True)
+def story(organization):
+    journal = organization.endpoint("journal", batching={"window": "1s"}, retry=QUICK, default=True)
+    organization.begin(archiver(), journal)
+    organization.wait("archivingendpoints/journal")
+    yield
+    archives.command("start", "postfix")  # whatever became of the story
+
+
+@pytest.fixture(scope="module")
+def client(organization):
+    return organization.client()
+
+
+@pytest.fixture(scope="module")
+def sent():
+    return Sent()
+
+
+@pytest.fixture(scope="module")
+def chat():
+    return Chat()
+
+
+def say(client, chat, sent, number: int) -> None:
+    messages = list(chat.working_day(number))
+    answer = client.post(messages)
+    assert answer.status == 200, answer.body
+    sent.add_all(messages)
+
+
+def retry(organization) -> dict:
+    return organization.get("archivingendpoint", "journal")["status"].get("retry") or {}
+
+
+def delivering(organization) -> dict:
+    return organization.condition("archivingendpoint", "journal", "Delivering")
+
+
+def drained(client) -> None:
+    node.eventually(lambda: client.books()["waiting"] == 0, 90, "all is delivered")
+
+
+def test_before_the_outage_messages_are_delivered(organization, client, chat, sent):
+    say(client, chat, sent, 20)
+    drained(client)
+    assert delivering(organization)["status"] == "True"
+
+
+def test_messages_are_taken_while_the_archive_is_stopped(client, chat, sent):
+    archives.command("stop", "postfix")
+    for _ in range(3):
+        say(client, chat, sent, 20)
+    assert client.books()["waiting"] > 0
+
+
+def test_the_endpoint_says_that_it_does_not_deliver_and_why(organization):
+    said = node.eventually(
+        lambda: (found := delivering(organization)).get("status") == "False" and found, 60, "Delivering is False"
+    )
+    assert said["reason"] == "ConnectRefused"
+
+
+def test_each_retry_is_on_the_record_with_what_went_wrong(organization):
+    node.eventually(lambda: len(retry(organization).get("log", [])) >= 3, 90, "three tries in status.retry.log")
+    outage = retry(organization)
+    assert [row["attempt"] for row in outage["log"]][:3] == [1, 2, 3]
+    assert {row["reason"] for row in outage["log"]} == {"ConnectRefused"}
+    assert outage["firstFailureAt"] and outage["nextAttemptAt"] and outage["giveUpAt"]
+
+
+def test_once_the_archive_is_back_all_is_delivered_and_the_books_close(organization, client, sent):
+    archives.command("start", "postfix")
+    drained(client)
+    books = client.books()
+    assert books["delivered"] + books["excluded"] == books["acknowledged"] == len(sent)
+    node.eventually(lambda: delivering(organization)["status"] == "True", 60, "Delivering is True")
+
+
+def test_nothing_is_lost_and_nothing_comes_twice(organization, sent):
+    found = audited(sent, Policy.read(organization.name), {"journal": organization.login}, repeats_allowed=True)
+    assert found.problems == []

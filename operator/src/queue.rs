@@ -1,0 +1,94 @@
+//! Which reconciles a change asks for.
+
+use std::sync::Arc;
+
+use futures::channel::mpsc::UnboundedSender;
+use imarchive_crds::{ARCHIVER, Archiver, ArchivingEndpoint, UserAssignment};
+use kube::{Resource, ResourceExt, runtime::reflector::ObjectRef};
+
+use crate::{
+    pods::ENDPOINT_LABEL,
+    scope::Change,
+    stores::{Guarded, Stores},
+};
+
+/// Where reconciles are asked for.
+#[derive(Clone)]
+pub struct Queues {
+    /// Of Archivers.
+    pub archivers: UnboundedSender<ObjectRef<Guarded<Archiver>>>,
+    /// Of endpoints.
+    pub endpoints: UnboundedSender<ObjectRef<Guarded<ArchivingEndpoint>>>,
+    /// Of assignments.
+    pub assignments: UnboundedSender<ObjectRef<Guarded<UserAssignment>>>,
+}
+
+impl Queues {
+    /// An Archiver changed: it names the default, which each endpoint mirrors, and lends its settings to the probes.
+    pub fn archiver(&self, stores: &Stores, change: &Change<Guarded<Archiver>>) {
+        let namespace = change.namespace();
+        self.ask_archiver(&namespace);
+        self.ask_endpoints(stores, &namespace);
+    }
+
+    /// An endpoint changed: the election, and, when it came or went, the assignments that name it.
+    pub fn endpoint(&self, stores: &Stores, change: &Change<Guarded<ArchivingEndpoint>>) {
+        let namespace = change.namespace();
+        self.ask_endpoint(&namespace, &change.name());
+        self.ask_archiver(&namespace);
+        if change.came_or_went() {
+            self.ask_assignments(stores, &namespace);
+        }
+    }
+
+    /// An assignment changed: what it names may be another's now, and endpoints and Archiver count users.
+    pub fn assignment(&self, stores: &Stores, change: &Change<Guarded<UserAssignment>>) {
+        let namespace = change.namespace();
+        if change.came_or_went() || change.generation_changed() {
+            self.ask_assignments(stores, &namespace);
+            self.ask_endpoints(stores, &namespace);
+            self.ask_archiver(&namespace);
+        } else {
+            // A closed queue means that the operator stops.
+            let _ = self.assignments.unbounded_send(ObjectRef::new(&change.name()).within(&namespace));
+        }
+    }
+
+    /// A Job or a pod changed: the endpoint that it tests, or the Archiver that it is of.
+    pub fn pod_or_job<K: Resource<DynamicType = ()>>(&self, change: &Change<K>) {
+        let namespace = change.namespace();
+        match change.object().labels().get(ENDPOINT_LABEL) {
+            Some(endpoint) => self.ask_endpoint(&namespace, endpoint),
+            None => self.ask_archiver(&namespace),
+        }
+    }
+
+    /// Something that the Archiver of a namespace owns changed.
+    pub fn owned<K: Resource<DynamicType = ()>>(&self, change: &Change<K>) {
+        self.ask_archiver(&change.namespace());
+    }
+
+    fn ask_archiver(&self, namespace: &str) {
+        let _ = self.archivers.unbounded_send(ObjectRef::new(ARCHIVER).within(namespace));
+    }
+
+    fn ask_endpoint(&self, namespace: &str, name: &str) {
+        let _ = self.endpoints.unbounded_send(ObjectRef::new(name).within(namespace));
+    }
+
+    fn ask_endpoints(&self, stores: &Stores, namespace: &str) {
+        for endpoint in stores.endpoints(namespace) {
+            self.ask_endpoint(namespace, &name(&endpoint));
+        }
+    }
+
+    fn ask_assignments(&self, stores: &Stores, namespace: &str) {
+        for assignment in stores.assignments(namespace) {
+            let _ = self.assignments.unbounded_send(ObjectRef::new(&name(&assignment)).within(namespace));
+        }
+    }
+}
+
+fn name<K: Resource>(object: &Arc<K>) -> String {
+    object.name_any()
+}
