@@ -65,14 +65,53 @@ pub enum WriteError {
     /// The disk failed. Nothing is written any more.
     #[error("the volume failed: {0}")]
     Fatal(String),
-    /// The job was wrong.
-    #[error(transparent)]
-    Database(#[from] rusqlite::Error),
+    /// The job was wrong; others are not concerned.
+    #[error("the database refused: {0}")]
+    Refused(rusqlite::Error),
+}
+
+impl From<rusqlite::Error> for WriteError {
+    fn from(error: rusqlite::Error) -> Self {
+        match error.sqlite_error_code() {
+            Some(ErrorCode::DiskFull) => Self::Full,
+            Some(ErrorCode::ConstraintViolation | ErrorCode::TypeMismatch | ErrorCode::TooBig) | None => {
+                Self::Refused(error)
+            }
+            Some(_) => Self::Fatal(error.to_string()),
+        }
+    }
+}
+
+impl WriteError {
+    /// The same for another of those that it concerns.
+    fn again(&self) -> Self {
+        match self {
+            Self::Full => Self::Full,
+            Self::Fatal(cause) => Self::Fatal(cause.clone()),
+            Self::Refused(error) => Self::Fatal(error.to_string()),
+        }
+    }
+}
+
+/// An error of a job, which may be one of the spool.
+pub trait JobError: From<WriteError> + From<rusqlite::Error> + Send + 'static {
+    /// The spool's error that it is.
+    fn of_spool(&self) -> Option<&WriteError>;
+}
+
+impl JobError for WriteError {
+    fn of_spool(&self) -> Option<&WriteError> {
+        Some(self)
+    }
 }
 
 /// What a job answers with, once the fate of its commit is known.
 type Answer = Box<dyn FnOnce(Result<(), WriteError>) + Send>;
-type Job = Box<dyn FnOnce(&Connection) -> Answer + Send>;
+/// The second part is there when the job cost the group its transaction.
+type Job = Box<dyn FnOnce(&Connection) -> (Answer, Option<WriteError>) + Send>;
+
+/// What is said of a transaction that the database ended by itself, when it did not say why.
+const LOST: &str = "the database ended the transaction";
 
 /// The largest group of jobs in one commit: bounds how long the first of them waits for the last.
 const GROUP: usize = 512;
@@ -101,6 +140,7 @@ impl Spool {
             knows: schema::FORMAT,
         })?;
         let reader = Connection::open_with_flags(&file, OpenFlags::SQLITE_OPEN_READ_ONLY).map_err(database)?;
+        reader.pragma_update(None, "temp_store", "MEMORY").map_err(database)?;
         // The new files' names must survive a power cut as well as their content, or the first acknowledged message
         // could be in a file that nobody finds.
         File::open(folder)
@@ -127,12 +167,19 @@ impl Spool {
     ) -> Result<T, E>
     where
         T: Send + 'static,
-        E: From<WriteError> + From<rusqlite::Error> + Send + 'static,
+        E: JobError,
     {
         let (sender, receiver) = oneshot::channel();
         let job: Job = Box::new(move |connection| {
             let done = in_savepoint(connection, job);
-            Box::new(move |committed: Result<(), WriteError>| {
+            let lost = match done.as_ref().err().and_then(JobError::of_spool) {
+                Some(error @ WriteError::Fatal(_)) => Some(error.again()),
+                error if connection.is_autocommit() => {
+                    Some(error.map_or(WriteError::Fatal(LOST.to_owned()), WriteError::again))
+                }
+                _ => None,
+            };
+            let answer = move |committed: Result<(), WriteError>| {
                 let answer = match (committed, done) {
                     (Ok(()), Ok(value)) => {
                         after(&value);
@@ -143,7 +190,8 @@ impl Spool {
                 };
                 // Whoever asked may have gone; what was written stays written.
                 let _ = sender.send(answer);
-            })
+            };
+            (Box::new(answer), lost)
         });
         let gone = || WriteError::Fatal("the spool has stopped".to_owned());
         self.jobs.send(job).await.map_err(|_| gone())?;
@@ -193,54 +241,41 @@ impl Writer {
 
 /// One commit for all jobs of `group`; then, and only then, their answers.
 fn commit(connection: &Connection, group: Vec<Job>) -> Result<(), WriteError> {
-    let begun = connection.execute_batch("BEGIN IMMEDIATE").map_err(fate);
     let mut answers = Vec::with_capacity(group.len());
-    let outcome = begun.and_then(|()| {
-        answers.extend(group.into_iter().map(|job| job(connection)));
-        // A full disk has rolled back by itself; there is nothing left to commit.
-        if connection.is_autocommit() {
-            Err(WriteError::Full)
-        } else {
-            connection.execute_batch("COMMIT").map_err(fate)
-        }
-    });
+    let mut outcome = connection.execute_batch("BEGIN IMMEDIATE").map_err(WriteError::from);
+    for job in group {
+        let (answer, lost) = job(connection);
+        answers.push(answer);
+        // A full or broken disk rolls back by itself. The jobs after it find no transaction, and do nothing.
+        outcome = match (outcome, lost) {
+            (Ok(()), Some(lost)) => Err(lost),
+            (outcome, _) => outcome,
+        };
+    }
+    let outcome = outcome.and_then(|()| connection.execute_batch("COMMIT").map_err(WriteError::from));
     if outcome.is_err() && !connection.is_autocommit() {
         // Nothing to add when this fails too: the outcome already says that nothing was kept.
         let _ = connection.execute_batch("ROLLBACK");
     }
     for answer in answers {
-        answer(match &outcome {
-            Ok(()) => Ok(()),
-            Err(WriteError::Full) => Err(WriteError::Full),
-            Err(error) => Err(WriteError::Fatal(error.to_string())),
-        });
+        answer(outcome.as_ref().map(|()| ()).map_err(WriteError::again));
     }
     outcome
 }
 
-fn in_savepoint<T, E: From<WriteError> + From<rusqlite::Error>>(
+fn in_savepoint<T, E: JobError>(
     connection: &Connection,
     job: impl FnOnce(&Connection) -> Result<T, E>,
 ) -> Result<T, E> {
-    // SQLITE_FULL rolls the whole transaction back by itself: the jobs after it must not run as if in one.
     if connection.is_autocommit() {
-        return Err(WriteError::Full.into());
+        return Err(WriteError::Fatal(LOST.to_owned()).into());
     }
-    connection.execute_batch("SAVEPOINT job").map_err(fate)?;
+    connection.execute_batch("SAVEPOINT job")?;
     let done = job(connection);
     if !connection.is_autocommit() {
-        let end = if done.is_ok() { "RELEASE job" } else { "ROLLBACK TO job; RELEASE job" };
-        connection.execute_batch(end).map_err(fate)?;
+        connection.execute_batch(if done.is_ok() { "RELEASE job" } else { "ROLLBACK TO job; RELEASE job" })?;
     }
     done
-}
-
-/// What an error of the database means for the process.
-fn fate(error: rusqlite::Error) -> WriteError {
-    match error.sqlite_error_code() {
-        Some(ErrorCode::DiskFull) => WriteError::Full,
-        _ => WriteError::Fatal(error.to_string()),
-    }
 }
 
 fn lock(folder: &Path) -> Result<File, OpenError> {

@@ -81,7 +81,16 @@ pub enum AppendError {
 
 impl From<rusqlite::Error> for AppendError {
     fn from(error: rusqlite::Error) -> Self {
-        Self::Write(super::fate(error))
+        Self::Write(error.into())
+    }
+}
+
+impl super::JobError for AppendError {
+    fn of_spool(&self) -> Option<&WriteError> {
+        match self {
+            Self::Write(error) => Some(error),
+            Self::Conflict(_) => None,
+        }
     }
 }
 

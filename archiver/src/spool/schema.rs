@@ -109,7 +109,8 @@ pub fn prepare(connection: &Connection) -> rusqlite::Result<Result<Uuid, i64>> {
     connection.pragma_update(None, "journal_mode", "WAL")?;
     // FULL: an fsync of the WAL at every commit. With NORMAL a power cut could take acknowledged messages away.
     connection.pragma_update(None, "synchronous", "FULL")?;
-    connection.pragma_update(None, "foreign_keys", true)?;
+    // The pod has no folder for temporary files; what a savepoint may have to undo stays in memory.
+    connection.pragma_update(None, "temp_store", "MEMORY")?;
     connection.pragma_update(None, "cache_size", -16_384)?;
     connection.set_prepared_statement_cache_capacity(64);
 
