@@ -5,7 +5,7 @@
 //! An object without `metadata.uid` is a person's: its block counts as accepted, and the default is elected here.
 
 use std::{
-    collections::BTreeMap,
+    collections::{BTreeMap, BTreeSet},
     fs, io,
     path::{Path, PathBuf},
     sync::Arc,
@@ -60,6 +60,8 @@ pub struct Endpoint {
     pub batching: Batching,
     /// When a failed delivery is tried again.
     pub retry: Retry,
+    /// The Secrets with its credentials: that of the spec, which may not be accepted yet, and that of what is.
+    pub secrets: BTreeSet<String>,
 }
 
 /// An accepted connection, parsed.
@@ -265,7 +267,10 @@ fn parse(endpoint: &ArchivingEndpoint) -> Endpoint {
             None
         }
     });
+    let wanted = Server::try_from(&spec.connection()).ok().and_then(|server| server.credentials);
+    let in_use = accepted.as_ref().and_then(|accepted| accepted.server.credentials.clone());
     Endpoint {
+        secrets: wanted.into_iter().chain(in_use).collect(),
         name: endpoint.name_any(),
         uid: endpoint.metadata.uid.clone().unwrap_or_else(|| uid(endpoint)),
         accepted,

@@ -13,6 +13,7 @@ use kube::{
     api::{Patch, PatchParams},
 };
 use serde_json::{Value, json};
+use sha2::{Digest, Sha256};
 use tokio::{
     sync::watch,
     time::{sleep, timeout},
@@ -73,8 +74,9 @@ impl Reporter {
     /// Reports until the couriers are gone.
     pub async fn run(mut self) {
         let mut said: BTreeMap<String, Value> = BTreeMap::new();
+        let mut seen = Seen { folder: self.credentials.clone(), secrets: BTreeMap::new() };
         loop {
-            if let Err(error) = self.report(&mut said).await {
+            if let Err(error) = self.report(&mut said, &mut seen).await {
                 warn!(%error, "the archiver cannot report; it goes on, and reports later");
             }
             tokio::select! {
@@ -93,7 +95,7 @@ impl Reporter {
     }
 
     /// `said` holds what was applied last: the same again is not sent.
-    async fn report(&mut self, said: &mut BTreeMap<String, Value>) -> anyhow::Result<()> {
+    async fn report(&mut self, said: &mut BTreeMap<String, Value>, seen: &mut Seen) -> anyhow::Result<()> {
         let resources = self.resources.borrow_and_update().clone();
         let now = (self.now)();
         let books = self.spool.read(Books::read).await?;
@@ -109,7 +111,7 @@ impl Reporter {
                 .await?;
             self.metrics.backlog(&endpoint.name, backlog.messages + open.messages);
             if let Some(cluster) = &self.cluster {
-                let changed_at = self.credentials_changed_at(endpoint);
+                let changed_at = seen.changed_at(endpoint, now);
                 let row = row(&cluster.pod, endpoint, &backlog, &open, &record, changed_at, now);
                 let body = json!({
                     "apiVersion": "imarchive.dev/v1alpha1", "kind": "ArchivingEndpoint",
@@ -149,12 +151,31 @@ impl Reporter {
             |body: Value| async move { api.patch(NAME, &cluster.params(), &Patch::Apply(body)).await.map(drop) };
         unless_said(said, "ca", body, apply).await
     }
+}
 
-    fn credentials_changed_at(&self, endpoint: &Endpoint) -> Option<Timestamp> {
-        let secret = endpoint.server()?.credentials.as_ref()?;
-        let modified =
-            |key| std::fs::metadata(self.credentials.join(secret).join(key)).and_then(|file| file.modified()).ok();
-        ["username", "password"].into_iter().filter_map(modified).max().and_then(|at| Timestamp::try_from(at).ok())
+/// When mounted credentials last changed, as far as this process has seen. A mount's own times tell of its pod's start.
+struct Seen {
+    folder: PathBuf,
+    secrets: BTreeMap<String, (Content, Option<Timestamp>)>,
+}
+
+/// Of the user name and the password, for comparison only: neither is kept.
+type Content = [Option<[u8; 32]>; 2];
+
+impl Seen {
+    fn changed_at(&mut self, endpoint: &Endpoint, now: Timestamp) -> Option<Timestamp> {
+        endpoint.secrets.iter().filter_map(|secret| self.look(secret, now)).max()
+    }
+
+    fn look(&mut self, secret: &str, now: Timestamp) -> Option<Timestamp> {
+        let digest =
+            |key| std::fs::read(self.folder.join(secret).join(key)).ok().map(|text| Sha256::digest(text).into());
+        let content = ["username", "password"].map(digest);
+        let (before, changed_at) = self.secrets.entry(secret.to_owned()).or_insert((content, None));
+        if *before != content {
+            (*before, *changed_at) = (content, Some(now));
+        }
+        *changed_at
     }
 }
 
@@ -227,5 +248,30 @@ fn counts(books: &Books) -> MessageCounts {
         held: books.held,
         excluded: books.excluded,
         unrouted: books.unrouted,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn credentials_change_with_their_content_and_not_with_a_new_mount() {
+        let home = tempfile::tempdir().expect("a folder");
+        let at = |second| Timestamp::from_second(second).expect("in range");
+        let write = |password: &str| {
+            std::fs::create_dir_all(home.path().join("journal")).expect("a folder");
+            std::fs::write(home.path().join("journal/password"), password).expect("written");
+        };
+        let mut seen = Seen { folder: home.path().to_owned(), secrets: BTreeMap::new() };
+        assert_eq!(seen.look("journal", at(1)), None);
+        write("one");
+        assert_eq!(seen.look("journal", at(2)), Some(at(2)), "it appeared");
+        write("one");
+        assert_eq!(seen.look("journal", at(3)), Some(at(2)));
+        write("two");
+        assert_eq!(seen.look("journal", at(4)), Some(at(4)));
+        let mut restarted = Seen { folder: home.path().to_owned(), secrets: BTreeMap::new() };
+        assert_eq!(restarted.look("journal", at(5)), None);
     }
 }

@@ -258,7 +258,7 @@ fn commit(connection: &Connection, group: Vec<Job>) -> Result<(), WriteError> {
         let _ = connection.execute_batch("ROLLBACK");
     }
     for answer in answers {
-        answer(outcome.as_ref().map(|()| ()).map_err(WriteError::again));
+        answer(outcome.as_ref().copied().map_err(WriteError::again));
     }
     outcome
 }

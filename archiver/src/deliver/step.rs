@@ -60,6 +60,7 @@ mod tests {
             suspend: false,
             batching: Batching::default(),
             retry: Retry::default(),
+            secrets: Default::default(),
         }
     }
 
