@@ -36,6 +36,7 @@ use crate::{
         books::Books,
         lookup::lookup,
     },
+    window::{self, Key},
 };
 
 pub mod body;
@@ -56,6 +57,8 @@ pub struct Ingest {
     pub resources: watch::Receiver<Arc<Resources>>,
     /// Who may hand messages in.
     pub callers: Callers,
+    /// The open windows.
+    pub windows: Arc<window::Shared>,
     /// Tells the windows of new copies, in the order of commits.
     pub arrivals: mpsc::UnboundedSender<Vec<OpenCopy>>,
     /// Counts.
@@ -107,13 +110,22 @@ async fn get_message(
     Path((source, id)): Path<(String, String)>,
     headers: HeaderMap,
 ) -> Result<Response, Problem> {
-    let (_, spec) = ingest.ready()?;
-    let sources = ingest.callers.sources(&headers, &spec, (ingest.now)()).await?;
+    let (resources, spec) = ingest.ready()?;
+    let now = (ingest.now)();
+    let sources = ingest.callers.sources(&headers, &spec, now).await?;
     may(&sources, &source)?;
     let (name, key) = (source.clone(), id.clone());
     let found = ingest.spool.read(move |connection| lookup(connection, &name, &key)).await.map_err(unreadable)?;
     let unknown = || Problem::new(Kind::UnknownMessage, format!("no message {id:?} of {source:?} was acknowledged"));
-    found.map(|whereabouts| Json(whereabouts).into_response()).ok_or_else(unknown)
+    let mut whereabouts = found.ok_or_else(unknown)?;
+    for copy in &mut whereabouts.copies {
+        let endpoint = copy.endpoint.as_ref().and_then(|name| resources.endpoints.get(name));
+        if let (Some(endpoint), Some(group)) = (endpoint, &copy.open) {
+            let key = Key::new(&endpoint.name, group, endpoint.batching.group_chats);
+            copy.window_ends_at = ingest.windows.ends_in(&key, &endpoint.batching).map(|left| now + left);
+        }
+    }
+    Ok(Json(whereabouts).into_response())
 }
 
 async fn get_books(State(ingest): State<Arc<Ingest>>, headers: HeaderMap) -> Result<Json<Books>, Problem> {

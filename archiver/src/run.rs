@@ -30,6 +30,7 @@ use crate::{
     seal::Sealer,
     smtp::Client,
     spool::{Spool, WriteError, Writer},
+    window,
 };
 
 /// Between a request to stop and the end of what is under way.
@@ -101,6 +102,7 @@ pub async fn run(
     let mut directory = Directory::new(&folder, cluster.is_some());
     let first = directory.read().with_context(|| format!("{} cannot be read", folder.display()))?.unwrap_or_default();
     let (publish, resources) = watch::channel(Arc::new(first));
+    let windows = Arc::new(window::Shared::new());
     let (arrivals, arrived) = mpsc::unbounded_channel();
     let (seals, sealed) = watch::channel(0);
     let (turns, turned) = watch::channel(0);
@@ -110,6 +112,7 @@ pub async fn run(
         spool: spool.clone(),
         resources: resources.clone(),
         callers: Callers::new(&args.pod_namespace, args.tokens.clone(), keys),
+        windows: windows.clone(),
         arrivals,
         metrics: metrics.clone(),
         now: now.clone(),
@@ -136,7 +139,8 @@ pub async fn run(
         credentials: args.credentials.clone(),
     };
     let writing = tokio::spawn(writer.run());
-    let sealer = Sealer::start(spool, resources, now.clone(), seals).await.context("the spool cannot be read")?;
+    let sealer =
+        Sealer::start(spool, resources, windows, now.clone(), seals).await.context("the spool cannot be read")?;
 
     let handle = Handle::new();
     let tls = RustlsConfig::from_config(tls(&args, now()).context("the certificate for callers")?);

@@ -23,7 +23,7 @@ use crate::{
         append::OpenCopy,
         batch::{self, Sealing},
     },
-    window::{Key, Member, Ticks, Windows, cut},
+    window::{self, Key, Member, Ticks, cut},
 };
 
 /// How often windows are looked at when none is known to end sooner.
@@ -34,8 +34,7 @@ pub struct Sealer {
     spool: Spool,
     resources: watch::Receiver<Arc<Resources>>,
     now: Now,
-    started: Instant,
-    windows: Windows,
+    windows: Arc<window::Shared>,
     /// Copies that no window can take yet: no endpoint is known for them, or theirs is gone.
     strays: Vec<OpenCopy>,
     /// Told after each seal.
@@ -47,12 +46,12 @@ impl Sealer {
     pub async fn start(
         spool: Spool,
         resources: watch::Receiver<Arc<Resources>>,
+        windows: Arc<window::Shared>,
         now: Now,
         sealed: watch::Sender<u64>,
     ) -> rusqlite::Result<Self> {
         let open = spool.read(batch::open_copies).await?;
-        let windows = Windows::default();
-        Ok(Self { spool, resources, now, started: Instant::now(), windows, strays: open, sealed })
+        Ok(Self { spool, resources, now, windows, strays: open, sealed })
     }
 
     /// Takes new copies into windows, and seals the windows that end, until the ingest is gone.
@@ -79,14 +78,10 @@ impl Sealer {
         }
     }
 
-    fn ticks(&self) -> Ticks {
-        self.started.elapsed().as_millis() as Ticks
-    }
-
     /// When a copy taken at `received_at` would have opened its window: now, or earlier when it waited for a restart.
     fn opened(&self, received_at: Timestamp) -> Ticks {
         let waited = (self.now)().duration_since(received_at).as_millis().max(0);
-        self.ticks() - waited as Ticks
+        self.windows.ticks() - waited as Ticks
     }
 
     async fn take(&mut self, copy: OpenCopy) -> Result<(), WriteError> {
@@ -97,7 +92,8 @@ impl Sealer {
         };
         let key = Key::new(&endpoint.name, &copy.group, endpoint.batching.group_chats);
         let member = Member { seq: copy.seq, bytes: copy.bytes };
-        let full = self.windows.add(key.clone(), member, self.opened(copy.received_at), &endpoint.batching);
+        let opened = self.opened(copy.received_at);
+        let full = self.windows.lock().add(key.clone(), member, opened, &endpoint.batching);
         match endpoint.server() {
             Some(server) if full => self.seal(endpoint, server, &key).await,
             _ => Ok(()),
@@ -156,11 +152,13 @@ impl Sealer {
         for endpoint in resources.endpoints.values() {
             // Before a connection was accepted nobody knows who the mail will be from: the windows stay open.
             let Some(server) = endpoint.server() else { continue };
-            for key in self.windows.ended(&endpoint.name, self.ticks(), &endpoint.batching) {
+            let ended = self.windows.lock().ended(&endpoint.name, self.windows.ticks(), &endpoint.batching);
+            for key in ended {
                 self.seal(endpoint, server, &key).await?;
             }
-            if let Some(end) = self.windows.next_end(&endpoint.name, &endpoint.batching) {
-                let wait = Duration::from_millis(u64::try_from(end - self.ticks()).unwrap_or(0));
+            let end = self.windows.lock().next_end(&endpoint.name, &endpoint.batching);
+            if let Some(end) = end {
+                let wait = Duration::from_millis(u64::try_from(end - self.windows.ticks()).unwrap_or(0));
                 next = next.min(Instant::now() + wait.max(Duration::from_millis(1)));
             }
         }
@@ -169,7 +167,7 @@ impl Sealer {
 
     /// Seals one window into as many batches as its messages need.
     async fn seal(&mut self, endpoint: &Endpoint, server: &Server, key: &Key) -> Result<(), WriteError> {
-        let members = self.windows.close(key);
+        let members = self.windows.lock().close(key);
         for seqs in cut(&members, &endpoint.batching) {
             self.seal_batch(endpoint, server, key, seqs).await?;
         }

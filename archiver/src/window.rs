@@ -4,9 +4,14 @@
 //! clock. Times here are milliseconds of that clock since the process started; a window that was open before a restart
 //! opened at a negative time. Since only the opening is kept, a changed window length applies to open windows too.
 
-use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::{
+    collections::{BTreeMap, BTreeSet, HashMap},
+    sync::{Mutex, MutexGuard, PoisonError},
+    time::Duration,
+};
 
 use imarchive_crds::{Batching, GroupChats, Release};
+use tokio::time::Instant;
 
 use crate::{message::ConversationKind, spool::append::Group};
 
@@ -99,20 +104,50 @@ impl Windows {
         window.members
     }
 
-    /// How many messages wait in the windows of `endpoint`.
-    pub fn messages(&self, endpoint: &str) -> usize {
-        let keys = self.ends.get(endpoint).into_iter().flatten();
-        keys.filter_map(|(_, key)| self.open.get(key)).map(|window| window.members.len()).sum()
-    }
-
-    /// How many windows are open.
-    pub fn len(&self) -> usize {
-        self.open.len()
+    /// When the window of `key` ends, if it is open.
+    pub fn end(&self, key: &Key, batching: &Batching) -> Option<Ticks> {
+        self.open.get(key).map(|window| window.opened_at + batching.window.duration().as_millis() as Ticks)
     }
 
     /// Whether no window is open.
     pub fn is_empty(&self) -> bool {
         self.open.is_empty()
+    }
+}
+
+/// The open windows, where the task that seals them and whoever asks about them both reach them.
+#[derive(Debug)]
+pub struct Shared {
+    started: Instant,
+    windows: Mutex<Windows>,
+}
+
+impl Shared {
+    /// No window, at the start of the process.
+    pub fn new() -> Self {
+        Self { started: Instant::now(), windows: Mutex::default() }
+    }
+
+    /// The time by the clock that windows go by.
+    pub fn ticks(&self) -> Ticks {
+        self.started.elapsed().as_millis() as Ticks
+    }
+
+    /// The windows, for a moment.
+    pub fn lock(&self) -> MutexGuard<'_, Windows> {
+        self.windows.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// How long the window of `key` is still open, if it is.
+    pub fn ends_in(&self, key: &Key, batching: &Batching) -> Option<Duration> {
+        let end = self.lock().end(key, batching)?;
+        Some(Duration::from_millis(u64::try_from(end - self.ticks()).unwrap_or(0)))
+    }
+}
+
+impl Default for Shared {
+    fn default() -> Self {
+        Self::new()
     }
 }
 

@@ -92,6 +92,31 @@ async fn a_conversation_is_one_mail_when_its_eight_hours_end_and_not_before() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_message_can_say_where_it_is_at_every_step() {
+    let world = World::new(Step::Dot, &[Act::Say("451 4.7.1 not now\r\n"), Act::Usual]);
+    let core = world.start().await;
+    core.post(&message(0)).await;
+    pass(2 * HOUR).await;
+    core.post(&message(1)).await;
+    let open = core.look(1).await;
+    assert_eq!((open["state"].as_str(), open["copies"][0]["endpoint"].as_str()), (Some("waiting"), Some("journal")));
+    assert_eq!(open["copies"][0]["windowEndsAt"], "2027-01-15T16:00:00Z", "eight hours after the first message");
+    pass(6 * HOUR + Duration::from_secs(60)).await;
+    let sealed = core.look(0).await;
+    assert_eq!((sealed["state"].as_str(), sealed["copies"][0]["batch"].as_str()), (Some("waiting"), Some("journal-1")));
+    assert!(
+        sealed["copies"][0]["reason"].as_str().is_some_and(|reason| reason.contains("451 4.7.1 not now")),
+        "{sealed}"
+    );
+    pass(2 * HOUR).await;
+    let delivered = core.look(0).await;
+    assert_eq!(
+        (delivered["state"].as_str(), delivered["copies"][0]["reply"].as_str()),
+        (Some("delivered"), Some("250 2.0.0 taken as 17"))
+    );
+}
+
+#[tokio::test(start_paused = true)]
 async fn sixty_messages_wait_for_the_end_and_are_then_two_mails() {
     let world = World::new(Step::Quit, &[Act::Usual]);
     let core = world.start().await;

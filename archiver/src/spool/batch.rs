@@ -195,15 +195,20 @@ pub fn open_copies(connection: &Connection) -> rusqlite::Result<Vec<OpenCopy>> {
             seq: row.get(1)?,
             received_at: time(2, row.get(2)?)?,
             bytes: row.get::<_, i64>(3)? as u64,
-            group: Group {
-                source: row.get(4)?,
-                kind: if row.get(5)? { ConversationKind::Room } else { ConversationKind::Direct },
-                thread: row.get(6)?,
-                sender: row.get(7)?,
-            },
+            group: group(row, 4)?,
         })
     })?;
     copies.collect()
+}
+
+/// What windows group a message by, from the columns source, room, thread and sender, the first of which is `column`.
+pub(super) fn group(row: &rusqlite::Row<'_>, column: usize) -> rusqlite::Result<Group> {
+    Ok(Group {
+        source: row.get(column)?,
+        kind: if row.get(column + 1)? { ConversationKind::Room } else { ConversationKind::Direct },
+        thread: row.get(column + 2)?,
+        sender: row.get(column + 3)?,
+    })
 }
 
 /// The endpoints that `seq` has a copy for.

@@ -5,7 +5,8 @@ use rusqlite::{Connection, OptionalExtension};
 use serde::Serialize;
 
 use super::{
-    batch::time,
+    append::Group,
+    batch::{group, time},
     books::{State, state_of},
 };
 
@@ -33,6 +34,9 @@ pub struct CopyState {
     pub endpoint: Option<String>,
     /// Its state.
     pub state: State,
+    /// While it is in no batch: what windows group its message by.
+    #[serde(skip)]
+    pub open: Option<Group>,
     /// The batch that it is in.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub batch: Option<String>,
@@ -72,8 +76,10 @@ pub fn lookup(connection: &Connection, source: &str, id: &str) -> rusqlite::Resu
 }
 
 fn copies(connection: &Connection, seq: i64) -> rusqlite::Result<Vec<CopyState>> {
-    let sql = "SELECT copy.endpoint, batch.state, batch.sequence, batch.delivered_at, batch.reply, batch.reason
-               FROM copy LEFT JOIN batch ON batch.id = copy.batch WHERE copy.message = ?1";
+    let sql = "SELECT copy.endpoint, batch.state, batch.sequence, batch.delivered_at, batch.reply, batch.reason,
+                      message.source, message.room, message.thread, message.sender
+               FROM copy JOIN message ON message.seq = copy.message LEFT JOIN batch ON batch.id = copy.batch
+               WHERE copy.message = ?1";
     let mut statement = connection.prepare_cached(sql)?;
     let copies = statement.query_map([seq], |row| {
         let endpoint: String = row.get(0)?;
@@ -81,6 +87,7 @@ fn copies(connection: &Connection, seq: i64) -> rusqlite::Result<Vec<CopyState>>
         Ok(CopyState {
             state: row.get::<_, Option<String>>(1)?.map_or(State::Waiting, |name| State::of_batch(&name)),
             batch: sequence.map(|sequence| format!("{endpoint}-{sequence}")),
+            open: sequence.is_none().then(|| group(row, 6)).transpose()?,
             window_ends_at: None,
             delivered_at: row.get::<_, Option<i64>>(3)?.map(|at| time(3, at)).transpose()?,
             reply: row.get(4)?,

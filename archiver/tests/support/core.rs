@@ -18,6 +18,7 @@ use archiver::{
         books::Books,
         outage::{self, Record},
     },
+    window,
 };
 use axum::{Router, body::Body, http::Request};
 use jiff::Timestamp;
@@ -74,6 +75,7 @@ impl Core {
         }
         let (spool, writer) = Spool::open(&home.join("spool")).expect("a spool");
         let (publish, resources) = watch::channel(Arc::new(read(home, yaml)));
+        let windows = Arc::new(window::Shared::new());
         let (arrivals, arrived) = mpsc::unbounded_channel();
         let (seals, sealed) = watch::channel(0);
         let (turned, _) = watch::channel(0);
@@ -90,13 +92,22 @@ impl Core {
         };
         let mut tasks = JoinSet::new();
         tasks.spawn(async { writer.run().await.expect("the spool holds") });
-        let sealer =
-            Sealer::start(spool.clone(), resources.clone(), now.clone(), seals).await.expect("a readable spool");
+        let sealer = Sealer::start(spool.clone(), resources.clone(), windows.clone(), now.clone(), seals)
+            .await
+            .expect("a readable spool");
         tasks.spawn(async { sealer.run(arrived).await.expect("sealing goes on") });
         tasks.spawn(async { deliver::run(office).await.expect("delivery goes on") });
         let callers = Callers::new("acme", home.join("tokens"), None);
-        let ingest =
-            Ingest { spool: spool.clone(), resources, callers, arrivals, metrics, now, broken: AtomicBool::new(false) };
+        let ingest = Ingest {
+            spool: spool.clone(),
+            resources,
+            callers,
+            windows,
+            arrivals,
+            metrics,
+            now,
+            broken: AtomicBool::new(false),
+        };
         Self { spool, publish, router: ingest::router(Arc::new(ingest)), _tasks: tasks }
     }
 
@@ -108,11 +119,19 @@ impl Core {
 
     /// Posts anything; answers the status and the body.
     pub async fn ask(&self, body: &Value) -> (u16, Value) {
-        let request = Request::post("/v1/messages")
-            .header("authorization", "Bearer t")
-            .header("content-type", "application/json")
-            .body(Body::from(body.to_string()))
-            .expect("a request");
+        self.request(Request::post("/v1/messages"), body.to_string()).await
+    }
+
+    /// Where a message is.
+    pub async fn look(&self, id: usize) -> Value {
+        let (status, answer) = self.request(Request::get(format!("/v1/messages/chat/{id}")), String::new()).await;
+        assert_eq!(status, 200, "{answer}");
+        answer
+    }
+
+    async fn request(&self, request: axum::http::request::Builder, body: String) -> (u16, Value) {
+        let request = request.header("authorization", "Bearer t").header("content-type", "application/json");
+        let request = request.body(Body::from(body)).expect("a request");
         let response = self.router.clone().oneshot(request).await.expect("an answer");
         let status = response.status().as_u16();
         let body = axum::body::to_bytes(response.into_body(), 1 << 20).await.expect("a body");
