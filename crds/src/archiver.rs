@@ -247,6 +247,7 @@ pub struct MessageCounts {
 pub struct UserCounts {
     /// Named in an assignment.
     pub assigned: i64,
-    /// Seen in a message of the last 72 hours.
-    pub active72h: i64,
+    /// Seen in a message of the last 72 hours; absent until the archiver has counted them.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub active72h: Option<i64>,
 }

@@ -45,7 +45,10 @@ async fn served(client: &Client) -> anyhow::Result<()> {
     let version = format!("{GROUP}/v1alpha1");
     let call = format!("discovery of {version}");
     let list = bounded(call, client.list_api_group_resources(&version)).await;
-    let list = list.context("the CustomResourceDefinitions are missing; install them: operator crds")?;
+    let list = match list {
+        Err(Error::Gone { .. }) => bail!("the CustomResourceDefinitions are missing; install them: operator crds"),
+        list => list?,
+    };
     for kind in KINDS {
         if !list.resources.iter().any(|resource| resource.kind == kind) {
             bail!("{kind} is not served; install the CustomResourceDefinitions: operator crds");

@@ -17,6 +17,8 @@ use crate::{context::Context, error::Error};
 
 /// A stale decision costs one look at what changed.
 const AFTER_CONFLICT: Duration = Duration::from_millis(300);
+/// What went is told by its watch; this is for the case that it comes back unseen.
+const AFTER_GONE: Duration = Duration::from_secs(60);
 /// Changes that come together are one reconcile.
 const DEBOUNCE: Duration = Duration::from_millis(50);
 /// How many objects of a kind are reconciled at once.
@@ -61,6 +63,7 @@ async fn measure<K: Resource<DynamicType = ()>>(
             tracing::debug!(call, "decided on an old version, and is decided anew");
             Ok(Action::requeue(AFTER_CONFLICT))
         }
+        Err(Error::Gone { .. }) => Ok(Action::requeue(AFTER_GONE)),
         Err(error) => {
             metrics.errors.with_label_values(&[&*kind, error.reason()]).inc();
             tracing::warn!(object = %key_of(&*object), reason = error.reason(), %error, "not reconciled, tried again");

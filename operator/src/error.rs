@@ -17,21 +17,27 @@ pub enum Error {
         /// What was asked for.
         call: String,
     },
+    /// There is none of that name any more.
+    #[error("{call}: it is gone")]
+    Gone {
+        /// What was asked for.
+        call: String,
+    },
     /// There is one of that name.
     #[error("{call}: there is one of that name already")]
     Exists {
         /// What was asked for.
         call: String,
     },
-    /// Not allowed.
-    #[error("{call}: {message}; if it is the operator's rights, look at the ClusterRole imarchive-operator")]
+    /// A right is missing.
+    #[error("{call}: {message}; look at the ClusterRole imarchive-operator")]
     Forbidden {
         /// What was asked for.
         call: String,
         /// The server's words.
         message: String,
     },
-    /// Refused for what the object says.
+    /// Refused for what the object says, by the API server or by an admission policy.
     #[error("{call}: {message}")]
     Refused {
         /// What was asked for.
@@ -63,6 +69,7 @@ impl Error {
         match self {
             Self::Timeout { .. } => "Timeout",
             Self::Conflict { .. } => "Conflict",
+            Self::Gone { .. } => "Gone",
             Self::Exists { .. } => "Exists",
             Self::Forbidden { .. } => "Forbidden",
             Self::Refused { .. } => "Refused",
@@ -81,11 +88,46 @@ impl Error {
         match source {
             kube::Error::Api(status) if status.is_already_exists() => Self::Exists { call },
             kube::Error::Api(status) if status.is_conflict() => Self::Conflict { call },
-            kube::Error::Api(status) if status.is_forbidden() => Self::Forbidden { call, message: status.message },
+            kube::Error::Api(status) if status.is_not_found() => Self::Gone { call },
+            // Quotas and admission policies say Forbidden too; only missing rights are told as a user who cannot.
+            kube::Error::Api(status) if status.is_forbidden() && status.message.contains(" cannot ") => {
+                Self::Forbidden { call, message: status.message }
+            }
             kube::Error::Api(status) if (400..500).contains(&status.code) && status.code != 429 => {
                 Self::Refused { call, message: status.message }
             }
             source => Self::Unreachable { call, source: Box::new(source) },
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use kube::core::Status;
+
+    use super::*;
+
+    fn reason(code: u16, reason: &str, message: &str) -> &'static str {
+        let status = Status::failure(message, reason).with_code(code);
+        Error::of("apply".to_owned(), kube::Error::Api(status.boxed())).reason()
+    }
+
+    #[test]
+    fn a_name_that_is_taken_is_told_from_an_object_that_changed() {
+        assert_eq!(reason(409, "AlreadyExists", "x"), "Exists");
+        assert_eq!(reason(409, "Conflict", "x"), "Conflict");
+    }
+
+    #[test]
+    fn a_missing_right_is_told_from_an_admission_policy() {
+        let right = "pods is forbidden: User \"x\" cannot list resource \"pods\" in API group";
+        assert_eq!(reason(403, "Forbidden", right), "Forbidden");
+        assert_eq!(reason(403, "Forbidden", "exceeded quota"), "Refused");
+    }
+
+    #[test]
+    fn a_busy_server_is_no_refusal() {
+        assert_eq!(reason(429, "TooManyRequests", "x"), "Unreachable");
+        assert_eq!(reason(404, "NotFound", "x"), "Gone");
     }
 }
