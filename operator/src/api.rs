@@ -4,7 +4,6 @@ use std::{
     collections::HashMap,
     future::Future,
     sync::{Mutex, PoisonError},
-    time::Duration,
 };
 
 use kube::{
@@ -17,10 +16,10 @@ use serde::{Serialize, de::DeserializeOwned};
 use serde_json::{Value, json};
 use sha2::{Digest, Sha256};
 
-use crate::{MANAGER, error::Error};
-
-/// The longest that a call may take.
-pub const TIMEOUT: Duration = Duration::from_secs(5);
+use crate::{
+    MANAGER,
+    error::{Error, TIMEOUT},
+};
 
 /// A kind that lives in a namespace and is written by the operator.
 pub trait Kind:

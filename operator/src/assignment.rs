@@ -1,14 +1,11 @@
 //! The UserAssignment: whom it holds, whom an older one holds, and whether its endpoint exists.
 
 pub mod publish;
-pub mod tables;
 
 use std::{sync::Arc, time::Duration};
 
 use imarchive_crds::UserAssignment;
 use kube::{ResourceExt, runtime::controller::Action, runtime::reflector::ObjectRef};
-
-pub use tables::Tables;
 
 use crate::{
     context::Context,

@@ -13,8 +13,8 @@ use kube::{
 };
 
 use crate::{
-    MANAGER, api::Kube, assignment::Tables, backoff::Backoff, endpoint::Slots, metrics::Metrics, settings::Workload,
-    stores::Stores,
+    MANAGER, api::Kube, backoff::Backoff, metrics::Metrics, settings::Workload, slots::Slots, stores::Stores,
+    tables::Tables,
 };
 
 /// Reads the wall clock. Only `main` has a real one.

@@ -8,7 +8,6 @@ pub mod job;
 pub mod observe;
 pub mod publish;
 pub mod retry;
-pub mod slots;
 pub mod test;
 pub mod verdict;
 
@@ -19,12 +18,11 @@ use jiff::Timestamp;
 use kube::runtime::controller::Action;
 use serde_json::json;
 
-pub use slots::Slots;
-
 use crate::{
     archiver::workload::probe_account,
     context::Context,
     error::Error,
+    slots,
     status::{self, Foreign},
     stores::{Guarded, readable},
     undecodable,

@@ -1,6 +1,9 @@
 //! What can go wrong in a reconcile: what happened, to which object, what to do.
 
-use crate::api::TIMEOUT;
+use std::time::Duration;
+
+/// The longest that a call may take.
+pub const TIMEOUT: Duration = Duration::from_secs(5);
 
 /// Why a reconcile failed. It is tried again; the name of the variant is a label of the metrics.
 #[derive(Debug, thiserror::Error)]

@@ -22,8 +22,10 @@ pub mod queue;
 pub mod run;
 pub mod scope;
 pub mod settings;
+pub mod slots;
 pub mod status;
 pub mod stores;
+pub mod tables;
 pub mod undecodable;
 
 /// Who the operator is to the API server: its field manager, and the reporter of its events.

@@ -3,9 +3,9 @@
 use std::collections::BTreeMap;
 
 use k8s_openapi::{
-    api::core::v1::KeyToPath,
+    api::batch::v1::{Job, JobCondition},
     api::core::v1::{
-        Capabilities, ContainerState, ContainerStatus, DownwardAPIVolumeFile, DownwardAPIVolumeSource,
+        Capabilities, ContainerState, ContainerStatus, DownwardAPIVolumeFile, DownwardAPIVolumeSource, KeyToPath,
         LocalObjectReference, ObjectFieldSelector, Pod, PodSecurityContext, ProjectedVolumeSource, SeccompProfile,
         SecretProjection, SecurityContext, Volume, VolumeMount, VolumeProjection,
     },
@@ -198,6 +198,14 @@ pub fn container<'a>(pod: &'a Pod, name: &str) -> Option<&'a ContainerStatus> {
 /// The state of the container `name` of `pod`.
 pub fn state<'a>(pod: &'a Pod, name: &str) -> Option<&'a ContainerState> {
     container(pod, name)?.state.as_ref()
+}
+
+/// The condition by which a Job is over.
+pub fn finished(job: &Job) -> Option<&JobCondition> {
+    let conditions = job.status.as_ref()?.conditions.as_ref()?;
+    conditions
+        .iter()
+        .find(|condition| matches!(condition.type_.as_str(), "Complete" | "Failed") && condition.status == "True")
 }
 
 #[cfg(test)]

@@ -22,52 +22,9 @@ use tokio::task::JoinSet;
 use crate::{
     archiver::names,
     pods::{ENDPOINT_LABEL, PART_OF},
-    queue::Queues,
+    queue::{Change, Queues},
     stores::{Guarded, Stores, Writers},
 };
-
-/// What a watch saw: an object before, and after.
-pub enum Change<K> {
-    /// It is there now, and was, perhaps, before.
-    Is(Arc<K>, Option<Arc<K>>),
-    /// It is gone.
-    Gone(Arc<K>),
-}
-
-impl<K: Resource<DynamicType = ()>> Change<K> {
-    /// The object, as last seen.
-    pub fn object(&self) -> &K {
-        match self {
-            Self::Is(object, _) | Self::Gone(object) => object,
-        }
-    }
-
-    /// Its namespace.
-    pub fn namespace(&self) -> String {
-        self.object().namespace().unwrap_or_default()
-    }
-
-    /// Its name.
-    pub fn name(&self) -> String {
-        self.object().name_any()
-    }
-
-    /// Whether there was none before, or is none now, or it is another of the same name.
-    pub fn came_or_went(&self) -> bool {
-        match self {
-            Self::Is(after, Some(before)) => after.uid() != before.uid(),
-            Self::Is(_, None) | Self::Gone(_) => true,
-        }
-    }
-
-    /// Whether its spec changed.
-    pub fn generation_changed(&self) -> bool {
-        match self {
-            Self::Is(after, Some(before)) => after.meta().generation != before.meta().generation,
-            Self::Is(_, None) | Self::Gone(_) => true,
-        }
-    }
-}
 
 /// The receiving ends of [`Queues`].
 pub struct Asked {

@@ -16,7 +16,10 @@ use k8s_openapi::{
     },
 };
 
-use super::{names, observe::Observed, workload::metadata};
+use super::{
+    names::{self, metadata},
+    observe::Observed,
+};
 use crate::{
     pods::{self, Files},
     settings::Workload,

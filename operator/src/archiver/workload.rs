@@ -19,7 +19,11 @@ use k8s_openapi::{
 };
 use kube::{Resource, ResourceExt};
 
-use super::{names, observe::Observed, stateful_set};
+use super::{
+    names::{self, metadata},
+    observe::Observed,
+    stateful_set,
+};
 use crate::{pods, settings::Workload};
 
 /// What an Archiver owns.
@@ -47,17 +51,6 @@ pub fn build(observed: &Observed, workload: &Workload) -> Owned {
         network_policy: network_policy(archiver),
         claim: claim(archiver, observed.claim.as_deref()),
         stateful_set: stateful_set::build(observed, workload),
-    }
-}
-
-/// Name, labels and owner of something that goes with its Archiver.
-pub fn metadata(archiver: &Archiver, name: &str) -> ObjectMeta {
-    ObjectMeta {
-        name: Some(name.to_owned()),
-        namespace: archiver.namespace(),
-        labels: Some(pods::labels(ARCHIVER)),
-        owner_references: archiver.controller_owner_ref(&()).map(|owner| vec![owner]),
-        ..ObjectMeta::default()
     }
 }
 

@@ -5,13 +5,16 @@ use std::{sync::Arc, time::Duration};
 use imarchive_crds::TestReport;
 use jiff::Timestamp;
 use k8s_openapi::api::{
-    batch::v1::{Job, JobCondition},
+    batch::v1::Job,
     core::v1::{ContainerStateTerminated, Pod},
 };
 use kube::ResourceExt;
 
 use super::job::{CONTAINER, Facts};
-use crate::{pods, status::shortened};
+use crate::{
+    pods::{self, finished},
+    status::shortened,
+};
 
 /// When a probe that has not ended is given up: shortly before its Job's deadline, at which the Job controller deletes
 /// the pod, and with it what is known of why.
@@ -110,14 +113,6 @@ fn report(facts: &Facts, pod: &Pod, ended: &ContainerStateTerminated) -> Result<
         );
     }
     Ok(report)
-}
-
-/// The condition by which a Job is over.
-pub fn finished(job: &Job) -> Option<&JobCondition> {
-    let conditions = job.status.as_ref()?.conditions.as_ref()?;
-    conditions
-        .iter()
-        .find(|condition| matches!(condition.type_.as_str(), "Complete" | "Failed") && condition.status == "True")
 }
 
 fn after(time: Timestamp, delay: Duration) -> Timestamp {

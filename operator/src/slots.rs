@@ -10,7 +10,7 @@ use jiff::Timestamp;
 use k8s_openapi::api::batch::v1::Job;
 use kube::ResourceExt;
 
-use super::verdict::finished;
+use crate::pods::finished;
 
 /// How many probes run at once.
 pub const AT_ONCE: usize = 10;
