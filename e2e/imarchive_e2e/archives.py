@@ -51,10 +51,10 @@ def account(login: str) -> dict:
     return mailbox.account(mail(), login)
 
 
-def add(address: str) -> dict:
-    """A mailbox of one's own, which is its login, too."""
+def add(address: str) -> None:
+    """An empty mailbox of one's own; its address is its login, too."""
     command("add", address)
-    return account(address)
+    empty(address)
 
 
 def read(login: str) -> Iterator["mailbox.Mail"]:

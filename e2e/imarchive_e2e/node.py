@@ -85,8 +85,8 @@ def token(account: str, namespace: str, audience: str) -> str:
     return kubectl("create", "token", account, "-n", namespace, "--audience", audience).strip()
 
 
-def delete_namespace(name: str) -> None:
-    kubectl("delete", "namespace", name, "--ignore-not-found", "--wait", "--timeout=180s")
+def delete_namespace(name: str, wait: bool = True) -> None:
+    kubectl("delete", "namespace", name, "--ignore-not-found", f"--wait={str(wait).lower()}", "--timeout=180s")
 
 
 def install_chart(roots: Path) -> str:

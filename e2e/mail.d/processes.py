@@ -114,6 +114,17 @@ def processes_in(namespace: str | None) -> list[int]:
     return [int(name) for name in os.listdir("/proc") if name.isdigit() and mount_namespace(int(name)) == namespace]
 
 
+def processes_named(directory: Path, server: Server, name: str) -> set[int]:
+    return {pid for pid in processes_in(family_of(directory, server)) if name_of(pid) == name}
+
+
+def name_of(pid: int) -> str | None:
+    try:
+        return Path(f"/proc/{pid}/comm").read_text().strip()
+    except OSError:
+        return None
+
+
 def is_listening(pid: int, port: int) -> bool:
     """Whether a socket listens on the port in the network namespace of the process."""
     for table in ("tcp", "tcp6"):

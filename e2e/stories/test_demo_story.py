@@ -41,7 +41,7 @@ def line(number: int) -> dict:
 def demo(cluster, corpus):
     done = subprocess.run([E2E / "demo", "--corpus", corpus], text=True, capture_output=True, timeout=600)
     yield done
-    node.delete_namespace("acme")
+    node.delete_namespace("acme", wait=False)
 
 
 def test_the_demo_ends_with_books_that_balance(demo):
