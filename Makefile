@@ -51,6 +51,11 @@ demo: up ## chat messages in, mails in real mailboxes out; CORPUS=FILE adds real
 	@echo "== demo"
 	@e2e/demo $(if $(CORPUS),--corpus '$(CORPUS)')
 
+.PHONY: demo-outage
+demo-outage: up ## the demo, with an archive that is down for a while
+	@echo "== demo, with an outage"
+	@e2e/demo --outage
+
 .PHONY: down
 down: ## stops the mail servers and the node, and leaves nothing running
 	@e2e/mail down $(cache)/mail

@@ -2,12 +2,9 @@
 //!
 //! A request is stored whole or not at all. What is wrong with it is said as a [`Problem`], with the line and the field.
 
-use std::{
-    collections::BTreeSet,
-    sync::{
-        Arc,
-        atomic::{AtomicBool, Ordering},
-    },
+use std::sync::{
+    Arc,
+    atomic::{AtomicBool, Ordering},
 };
 
 use axum::{
@@ -113,7 +110,9 @@ async fn get_message(
     let (resources, spec) = ingest.ready()?;
     let now = (ingest.now)();
     let sources = ingest.callers.sources(&headers, &spec, now).await?;
-    may(&sources, &source)?;
+    if !sources.contains(&source) {
+        return Err(Problem::new(Kind::SourceForbidden, check::foreign(&source)));
+    }
     let (name, key) = (source.clone(), id.clone());
     let found = ingest.spool.read(move |connection| lookup(connection, &name, &key)).await.map_err(unreadable)?;
     let unknown = || Problem::new(Kind::UnknownMessage, format!("no message {id:?} of {source:?} was acknowledged"));
@@ -158,9 +157,8 @@ impl Ingest {
         let sources = self.callers.sources(headers, &spec, now).await?;
         let form = body::Form::of(headers)?;
         let bytes = body::read(form, body, spec.ingest.max_request_bytes.bytes()).await?;
-        let parse = move || check::entries(&bytes, form, &resources.table);
+        let parse = move || check::entries(&bytes, form, &resources.table, &sources);
         let entries = tokio::task::spawn_blocking(parse).await.map_err(|panic| internal(&panic))??;
-        entries.iter().try_for_each(|entry| may(&sources, &entry.source))?;
         self.store(entries, now).await
     }
 
@@ -204,13 +202,6 @@ impl Ingest {
             }
         }
     }
-}
-
-fn may(sources: &BTreeSet<String>, source: &str) -> Result<(), Problem> {
-    if sources.contains(source) {
-        return Ok(());
-    }
-    Err(Problem::new(Kind::SourceForbidden, format!("this caller may not speak for the source {source:?}")))
 }
 
 fn unreadable(error: rusqlite::Error) -> Problem {

@@ -1,5 +1,7 @@
 //! From a body to entries that may be stored: every message parsed, checked and routed, or a problem that names each fault.
 
+use std::collections::BTreeSet;
+
 use base64::{Engine, prelude::BASE64_STANDARD};
 use serde_json::Value;
 use sha2::{Digest, Sha256};
@@ -26,26 +28,39 @@ const NAME: usize = 1024;
 /// The longest name of a source: it is a client's name as well.
 const SOURCE: usize = 63;
 
-/// The entries of a body.
-pub fn entries(bytes: &[u8], form: Form, table: &Table) -> Result<Vec<Entry>, Problem> {
+/// The entries of a body, whose caller may send `sources`.
+pub fn entries(bytes: &[u8], form: Form, table: &Table, sources: &BTreeSet<String>) -> Result<Vec<Entry>, Problem> {
     let elements = json::elements(bytes, form.lines).map_err(|error| malformed(None, error))?;
     if elements.is_empty() {
         return Err(Problem::new(Kind::InvalidMessage, "the request holds no message"));
     }
     let mut entries = Vec::with_capacity(elements.len());
     let mut errors = Vec::new();
+    let mut forbidden = Vec::new();
     for (index, element) in elements.into_iter().enumerate() {
         let value = json::parse(element).map_err(|error| malformed(Some(index), error))?;
         match entry(value, table) {
+            Ok(entry) if !sources.contains(&entry.source) => {
+                forbidden.push(Fault::new("/source", foreign(&entry.source)).at(index, element));
+            }
             Ok(entry) => entries.push(entry),
             Err(faults) => errors.extend(faults.into_iter().map(|fault| fault.at(index, element))),
         }
     }
-    if errors.is_empty() {
+    if errors.is_empty() && forbidden.is_empty() {
         return Ok(entries);
+    }
+    if errors.is_empty() {
+        let detail = "a message of the request is of a source that is not the caller's; nothing of it was kept";
+        return Err(Problem::new(Kind::SourceForbidden, detail).with_errors(forbidden));
     }
     let detail = format!("{} of the request's messages are not valid; nothing of it was kept", errors.len());
     Err(Problem::new(Kind::InvalidMessage, detail).with_errors(errors))
+}
+
+/// What is said of a source that is not the caller's.
+pub fn foreign(source: &str) -> String {
+    format!("this caller may not speak for the source {source:?}")
 }
 
 fn malformed(index: Option<usize>, error: Malformed) -> Problem {
@@ -236,8 +251,12 @@ mod tests {
         })
     }
 
+    fn sources() -> BTreeSet<String> {
+        ["acme-chat".to_owned(), "s".to_owned()].into()
+    }
+
     fn read(value: &Value) -> Result<Vec<Entry>, Problem> {
-        entries(&serde_json::to_vec(value).expect("JSON"), form("application/json"), &Table::default())
+        entries(&serde_json::to_vec(value).expect("JSON"), form("application/json"), &Table::default(), &sources())
     }
 
     fn changed(change: impl FnOnce(&mut Value)) -> Problem {
@@ -249,7 +268,8 @@ mod tests {
     #[test]
     fn a_missing_field_is_named_with_its_line() {
         let text = format!("{}\n{}", valid(), json!({"source": "s"}));
-        let problem = entries(text.as_bytes(), form("application/x-ndjson"), &Table::default()).expect_err("refused");
+        let problem =
+            entries(text.as_bytes(), form("application/x-ndjson"), &Table::default(), &sources()).expect_err("refused");
         assert_eq!(problem.kind, Kind::InvalidMessage);
         assert_eq!((problem.errors[0].index, problem.errors[0].line), (Some(1), Some(2)));
         assert!(problem.errors[0].detail.contains("missing field `id`"), "{:?}", problem.errors[0]);
@@ -261,6 +281,13 @@ mod tests {
         assert_eq!(problem.errors[0].pointer, "/recipients/0/address");
         assert_eq!(changed(|message| message["kind"] = "shout".into()).errors[0].pointer, "/kind");
         assert_eq!(changed(|message| message["sentAt"] = "yesterday".into()).errors[0].pointer, "/sentAt");
+    }
+
+    #[test]
+    fn a_source_that_is_not_the_callers_is_named_with_its_place() {
+        let problem = changed(|message| message["source"] = "other".into());
+        assert_eq!(problem.kind, Kind::SourceForbidden);
+        assert_eq!((problem.errors[0].index, problem.errors[0].pointer.as_str()), (Some(0), "/source"));
     }
 
     #[test]
@@ -295,7 +322,7 @@ mod tests {
     fn the_same_message_written_otherwise_has_the_same_digest() {
         let one = read(&valid()).expect("valid");
         let text = serde_json::to_string_pretty(&valid()).expect("JSON").replace("hello", "h\\u0065llo");
-        let other = entries(text.as_bytes(), form("application/json"), &Table::default()).expect("valid");
+        let other = entries(text.as_bytes(), form("application/json"), &Table::default(), &sources()).expect("valid");
         assert_eq!(one[0].digest, other[0].digest);
     }
 
@@ -311,7 +338,10 @@ mod tests {
     #[test]
     fn an_empty_request_is_refused() {
         for body in ["", "  ", "[]"] {
-            assert!(entries(body.as_bytes(), form("application/json"), &Table::default()).is_err(), "{body:?}");
+            assert!(
+                entries(body.as_bytes(), form("application/json"), &Table::default(), &sources()).is_err(),
+                "{body:?}"
+            );
         }
     }
 }
