@@ -4,6 +4,7 @@
 //! a successor of the test in the status is looked at. Publishing its report makes every other Job of before obsolete.
 
 pub mod conditions;
+pub mod facts;
 pub mod job;
 pub mod observe;
 pub mod publish;

@@ -1,7 +1,5 @@
 //! The probe's Job. All that it needs travels in its pod template, which nobody can change afterwards.
 
-use std::collections::BTreeMap;
-
 use imarchive_crds::ArchivingEndpoint;
 use k8s_openapi::{
     api::{
@@ -12,7 +10,11 @@ use k8s_openapi::{
 };
 use kube::{Resource, ResourceExt};
 
-use super::{observe::Observed, test::Plan};
+use super::{
+    facts::{ANSWERS, CONNECTION, CONTAINER, PREVIOUS},
+    observe::Observed,
+    test::Plan,
+};
 use crate::{
     archiver::names,
     error::Error,
@@ -20,11 +22,6 @@ use crate::{
     settings::Workload,
 };
 
-/// The probe's container.
-pub const CONTAINER: &str = "probe";
-const CONNECTION: &str = "imarchive.dev/connection";
-const PREVIOUS: &str = "imarchive.dev/previous-test";
-const ANSWERS: &str = imarchive_crds::TEST_REQUESTED_AT;
 const ENDPOINT: &str = "imarchive.dev/endpoint-yaml";
 const FOLDER: &str = "/etc/imarchive/endpoint";
 const FILE: &str = "endpoint.yaml";
@@ -32,31 +29,6 @@ const REPORT: &str = "/dev/termination-log";
 /// The probe bounds itself to 60 s; the rest is for the image.
 const DEADLINE: i64 = 300;
 const KEPT: i32 = 600;
-
-/// What a probe was started with.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Facts {
-    /// The fingerprint of the connection.
-    pub connection: String,
-    /// The test that it succeeds.
-    pub previous: String,
-    /// The request that it answers.
-    pub answers: Option<String>,
-    /// What its pod is shown as files.
-    pub shown: BTreeMap<String, String>,
-}
-
-impl Facts {
-    /// Of `job`, when it is a probe.
-    pub fn of(job: &Job) -> Option<Self> {
-        let annotations = job.spec.as_ref()?.template.metadata.as_ref()?.annotations.as_ref()?;
-        let mut shown = annotations.clone();
-        let connection = shown.remove(CONNECTION)?;
-        let previous = shown.remove(PREVIOUS)?;
-        let answers = shown.remove(ANSWERS);
-        Some(Self { connection, previous, answers, shown })
-    }
-}
 
 /// The Job of `plan`.
 pub fn build(observed: &Observed, plan: &Plan, workload: &Workload) -> Result<Job, Error> {
@@ -160,6 +132,7 @@ fn container(workload: &Workload, files: &Files) -> Container {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::endpoint::facts::Facts;
     use crate::{endpoint::test::Trigger, settings::PullPolicy};
     use serde_json::json;
 

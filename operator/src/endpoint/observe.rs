@@ -6,8 +6,7 @@ use k8s_openapi::api::batch::v1::Job;
 use kube::ResourceExt;
 
 use super::{
-    job::Facts,
-    test::marker,
+    facts::{Facts, marker},
     verdict::{self, Run},
 };
 use crate::{context::Context, pods::ENDPOINT_LABEL, stores::controlled_by};

@@ -6,7 +6,7 @@ use imarchive_crds::{ConditionType, Reason, TestReport};
 use jiff::Timestamp;
 use sha2::{Digest, Sha256};
 
-use super::{observe::Observed, verdict::Outcome};
+use super::{facts::marker, observe::Observed, verdict::Outcome};
 
 /// The delay after the first failure.
 const FIRST_RETRY: Duration = Duration::from_secs(60);
@@ -169,16 +169,6 @@ fn plan(observed: &Observed, trigger: Trigger) -> Plan {
     let hash = Sha256::digest(parts.join("\n"));
     let hash: String = hash.iter().take(5).map(|byte| format!("{byte:02x}")).collect();
     Plan { name: format!("{}-{hash}", observed.name), trigger, previous, answers: observed.requested.clone() }
-}
-
-/// What tells a published test from those before it.
-pub fn marker(test: Option<&TestReport>) -> String {
-    match test {
-        None => "none".to_owned(),
-        Some(test) => {
-            format!("{}-{}-{}", test.connection, test.started_at.0.as_second(), test.finished_at.0.as_second())
-        }
-    }
 }
 
 fn after(time: Timestamp, delay: Duration) -> Timestamp {

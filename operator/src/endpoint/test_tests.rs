@@ -8,7 +8,7 @@ use proptest::prelude::*;
 use serde_json::json;
 
 use super::*;
-use crate::endpoint::{job::Facts, verdict::Run};
+use crate::endpoint::{facts::Facts, verdict::Run};
 
 /// A time.
 pub fn at(second: i64) -> Timestamp {

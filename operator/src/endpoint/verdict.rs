@@ -10,7 +10,7 @@ use k8s_openapi::api::{
 };
 use kube::ResourceExt;
 
-use super::job::{CONTAINER, Facts};
+use super::facts::{CONTAINER, Facts};
 use crate::{
     pods::{self, finished},
     status::shortened,

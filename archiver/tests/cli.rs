@@ -1,0 +1,116 @@
+//! The program from outside: what it exits with.
+
+use std::{
+    fs,
+    path::Path,
+    process::{Child, Command, Output, Stdio},
+    time::{Duration, Instant},
+};
+
+use archiver::spool::Spool;
+use tempfile::TempDir;
+
+const PROGRAM: &str = env!("CARGO_BIN_EXE_archiver");
+
+fn home() -> TempDir {
+    let home = tempfile::tempdir().expect("a folder");
+    for folder in ["resources", "credentials", "tokens"] {
+        fs::create_dir(home.path().join(folder)).expect("a folder");
+    }
+    home
+}
+
+fn archiver(home: &Path) -> Command {
+    let mut command = Command::new(PROGRAM);
+    command.current_dir(home).args(["run", "--resources", "resources", "--spool", "spool"]);
+    command.args([
+        "--credentials",
+        "credentials",
+        "--tokens",
+        "tokens",
+        "--listen",
+        "127.0.0.1:0",
+        "--metrics",
+        "127.0.0.1:0",
+    ]);
+    command.stderr(Stdio::null());
+    command
+}
+
+/// Starts an archiver, and waits until it has its certificate, which is after it listens for SIGTERM.
+fn started(home: &Path) -> Child {
+    let child = archiver(home).spawn().expect("a process");
+    let patience = Instant::now() + Duration::from_secs(20);
+    while !home.join("spool/ca.crt").exists() {
+        assert!(Instant::now() < patience, "the archiver does not start");
+        std::thread::sleep(Duration::from_millis(20));
+    }
+    child
+}
+
+fn stopped(mut child: Child) -> Option<i32> {
+    let asked = Command::new("kill").args(["-TERM", &child.id().to_string()]).status().expect("kill");
+    assert!(asked.success());
+    child.wait().expect("ended").code()
+}
+
+fn fsck(home: &Path) -> Output {
+    Command::new(PROGRAM).current_dir(home).args(["spool", "fsck", "spool"]).output().expect("a process")
+}
+
+/// Changes the spool as nothing should.
+fn tamper(home: &Path, sql: &str) {
+    drop(Spool::open(&home.join("spool")).expect("a spool"));
+    let connection = rusqlite::Connection::open(home.join("spool/spool.db")).expect("a database");
+    connection.execute_batch(sql).expect("changed");
+}
+
+#[test]
+fn an_archiver_that_is_asked_to_stop_exits_0_and_leaves_books_that_balance() {
+    let home = home();
+    assert_eq!(stopped(started(home.path())), Some(0));
+    let found = fsck(home.path());
+    assert_eq!(found.status.code(), Some(0));
+    let books = r#"{"acknowledged":0,"delivered":0,"waiting":0,"held":0,"excluded":0,"unrouted":0,"damaged":0}"#;
+    assert_eq!(String::from_utf8_lossy(&found.stdout).trim(), books);
+}
+
+#[test]
+fn a_spool_in_use_is_exit_3_for_another_archiver_and_2_for_fsck() {
+    let home = home();
+    let first = started(home.path());
+    assert_eq!(archiver(home.path()).status().expect("ended").code(), Some(3));
+    assert_eq!(fsck(home.path()).status.code(), Some(2));
+    assert_eq!(stopped(first), Some(0));
+}
+
+#[test]
+fn a_spool_that_needs_a_newer_program_is_exit_3() {
+    let home = home();
+    tamper(home.path(), "UPDATE format SET needs = 99");
+    assert_eq!(archiver(home.path()).status().expect("ended").code(), Some(3));
+}
+
+#[test]
+fn books_that_do_not_balance_are_exit_1_with_the_reason() {
+    let home = home();
+    tamper(home.path(), "UPDATE books SET acknowledged = 7");
+    let found = fsck(home.path());
+    assert_eq!(found.status.code(), Some(1));
+    assert!(String::from_utf8_lossy(&found.stderr).contains("totals"), "{found:?}");
+}
+
+#[test]
+fn what_is_no_spool_is_exit_2_for_fsck() {
+    let home = home();
+    fs::create_dir(home.path().join("spool")).expect("a folder");
+    fs::write(home.path().join("spool/spool.db"), "not a database, but long enough to look like something")
+        .expect("written");
+    assert_eq!(fsck(home.path()).status.code(), Some(2));
+}
+
+#[test]
+fn wrong_usage_is_exit_2() {
+    let wrong = Command::new(PROGRAM).args(["run", "--spool"]).stderr(Stdio::null()).status().expect("ended");
+    assert_eq!(wrong.code(), Some(2));
+}
