@@ -11,7 +11,7 @@ use std::{collections::BTreeMap, path::PathBuf, sync::Arc};
 use courier::Courier;
 use tokio::{
     sync::watch,
-    task::{AbortHandle, JoinSet},
+    task::{AbortHandle, JoinError, JoinSet},
 };
 
 use crate::{
@@ -35,6 +35,8 @@ pub struct Office {
     pub credentials: PathBuf,
     /// Told of after each seal.
     pub sealed: watch::Receiver<u64>,
+    /// Told to stop: what is being sent is sent to its end, and nothing more.
+    pub stopping: watch::Receiver<bool>,
     /// Tells of each failure and recovery, for the report.
     pub turned: watch::Sender<u64>,
     /// Counts.
@@ -43,9 +45,10 @@ pub struct Office {
     pub now: Now,
 }
 
-/// Runs a courier for every endpoint that there is, until the resources or the spool are gone.
+/// Runs a courier for every endpoint that there is, until it is told to stop, or the resources or the spool are gone.
 pub async fn run(office: Office) -> Result<(), WriteError> {
     let mut resources = office.resources.clone();
+    let mut stopping = office.stopping.clone();
     let mut couriers = JoinSet::new();
     let mut at_work: BTreeMap<String, AbortHandle> = BTreeMap::new();
     loop {
@@ -56,10 +59,16 @@ pub async fn run(office: Office) -> Result<(), WriteError> {
         }
         tokio::select! {
             changed = resources.changed() => if changed.is_err() { return Ok(()) },
-            Some(ended) = couriers.join_next() => match ended {
-                Ok(result) => result?,
-                Err(panic) => return Err(WriteError::Fatal(panic.to_string())),
-            },
+            Some(ended) = couriers.join_next() => joined(ended)?,
+            _ = stopping.wait_for(|stopping| *stopping) => break,
         }
     }
+    while let Some(ended) = couriers.join_next().await {
+        joined(ended)?;
+    }
+    Ok(())
+}
+
+fn joined(ended: Result<Result<(), WriteError>, JoinError>) -> Result<(), WriteError> {
+    ended.unwrap_or_else(|panic| Err(WriteError::Fatal(panic.to_string())))
 }

@@ -11,7 +11,7 @@ use axum_server::{Handle, tls_rustls::RustlsConfig};
 use jiff::Timestamp;
 use tokio::{
     sync::{mpsc, watch},
-    time::{Duration, sleep},
+    time::{Duration, sleep, timeout},
 };
 use tracing::{info, warn};
 
@@ -33,8 +33,8 @@ use crate::{
     window,
 };
 
-/// Between a request to stop and the end of what is under way.
-const GRACE: Duration = Duration::from_secs(20);
+/// Between a request to stop and the end of what is under way, less than the minute that Kubernetes grants.
+const GRACE: Duration = Duration::from_secs(40);
 /// A certificate of the archiver's own is made anew long before its 90 days are over.
 const RENEWAL: Duration = Duration::from_secs(24 * 3600);
 
@@ -106,6 +106,7 @@ pub async fn run(
     let (arrivals, arrived) = mpsc::unbounded_channel();
     let (seals, sealed) = watch::channel(0);
     let (turns, turned) = watch::channel(0);
+    let (stops, stopping) = watch::channel(false);
 
     let keys = cluster.as_ref().map(|cluster| Keys::of_cluster(cluster.client.clone(), args.spool.join("keys.json")));
     let ingest = Arc::new(Ingest {
@@ -124,6 +125,7 @@ pub async fn run(
         client,
         credentials: args.credentials.clone(),
         sealed,
+        stopping,
         turned: turns,
         metrics: metrics.clone(),
         now: now.clone(),
@@ -148,29 +150,40 @@ pub async fn run(
     let https = https.serve(ingest::router(ingest.clone()).into_make_service());
     let http = axum_server::bind(args.metrics).serve(health::router(ingest).into_make_service());
     let watching = watching(cluster, &folder);
+    let delivering = async {
+        deliver::run(office).await?;
+        // It was told to stop; others may not be done.
+        std::future::pending::<Result<(), WriteError>>().await
+    };
     info!(listen = %args.listen, metrics = %args.metrics, spool = %args.spool.display(), "the archiver runs");
 
     tokio::select! {
         written = writing => written.map_err(anyhow::Error::from)??,
         ended = sealer.run(arrived) => ended?,
-        ended = deliver::run(office) => ended?,
+        ended = delivering => ended?,
         ended = https => ended.with_context(|| format!("cannot listen on {}", args.listen))?,
         ended = http => ended.with_context(|| format!("cannot listen on {}", args.metrics))?,
         ended = watching => ended?,
         () = reporter.run() => {}
         () = directory::follow(directory, publish) => {}
         () = renew(&args, &tls, &now) => {}
-        () = stopped(stop, &handle) => info!("the archiver stops, as it was asked to"),
+        () = stopped(stop, &stops, &handle) => info!("the archiver stops, as it was asked to"),
     }
     Ok(())
 }
 
-/// Lets the requests under way end, once `stop` ends. What is being delivered is sent again at the next start.
-async fn stopped(stop: impl Future<Output = ()>, handle: &Handle<SocketAddr>) {
+/// Lets the requests and the mails under way end, once `stop` ends. A mail that is cut off is sent again at the next start.
+async fn stopped(stop: impl Future<Output = ()>, stops: &watch::Sender<bool>, handle: &Handle<SocketAddr>) {
     stop.await;
+    stops.send_replace(true);
     handle.graceful_shutdown(Some(GRACE));
-    while handle.connection_count() > 0 {
-        sleep(Duration::from_millis(50)).await;
+    let answered = async {
+        while handle.connection_count() > 0 {
+            sleep(Duration::from_millis(50)).await;
+        }
+    };
+    if timeout(GRACE, async { tokio::join!(answered, stops.closed()) }).await.is_err() {
+        warn!("what was under way is cut off; it is repeated later");
     }
 }
 

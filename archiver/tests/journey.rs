@@ -197,6 +197,18 @@ async fn a_mail_whose_reply_was_lost_is_sent_again_byte_by_byte() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn an_archiver_that_stops_ends_the_mail_that_it_is_sending_and_begins_no_other() {
+    let world = World::new(Step::Dot, &[Act::Late(Duration::from_secs(5))]);
+    let core = world.start().await;
+    core.post(&messages(0..60)).await;
+    pass(8 * HOUR + Duration::from_secs(2)).await;
+    core.stop().await;
+    assert_eq!(core.books().await.delivered, 50);
+    pass(HOUR).await;
+    assert_eq!(world.delivered(), [ids(0..50)]);
+}
+
+#[tokio::test(start_paused = true)]
 async fn an_archive_that_is_not_trusted_gets_no_credential_and_no_mail() {
     let mut world = World::new(Step::Quit, &[Act::Usual]);
     world.authority = Authority::new("another CA");

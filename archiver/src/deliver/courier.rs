@@ -38,11 +38,12 @@ impl Courier {
         Self { office, endpoint, session: None, rung: None, tried: None }
     }
 
-    /// Delivers until the endpoint is gone.
+    /// Delivers until the endpoint is gone, or it is told to stop.
     pub(super) async fn run(mut self) -> Result<(), WriteError> {
         let mut resources = self.office.resources.clone();
         let mut sealed = self.office.sealed.clone();
-        loop {
+        let mut stopping = self.office.stopping.clone();
+        while !*stopping.borrow_and_update() {
             // Marked as seen before they are looked at: what changes meanwhile wakes the wait below.
             resources.mark_unchanged();
             sealed.mark_unchanged();
@@ -60,9 +61,12 @@ impl Courier {
             tokio::select! {
                 changed = resources.changed() => if changed.is_err() { return Ok(()) },
                 changed = sealed.changed() => if changed.is_err() { return Ok(()) },
+                changed = stopping.changed() => if changed.is_err() { return Ok(()) },
                 () = sleep_until(wake) => {}
             }
         }
+        self.close().await;
+        Ok(())
     }
 
     async fn step(&mut self, endpoint: &Endpoint) -> Result<Step, WriteError> {

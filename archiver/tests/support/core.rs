@@ -57,6 +57,7 @@ pub struct Core {
     pub spool: Spool,
     pub publish: watch::Sender<Arc<Resources>>,
     router: Router,
+    stops: watch::Sender<bool>,
     _tasks: JoinSet<()>,
 }
 
@@ -79,6 +80,7 @@ impl Core {
         let (arrivals, arrived) = mpsc::unbounded_channel();
         let (seals, sealed) = watch::channel(0);
         let (turned, _) = watch::channel(0);
+        let (stops, stopping) = watch::channel(false);
         let metrics = Arc::new(Metrics::new().expect("metrics"));
         let office = Office {
             spool: spool.clone(),
@@ -86,6 +88,7 @@ impl Core {
             client: archive::client(host, authority),
             credentials,
             sealed,
+            stopping,
             turned,
             metrics: metrics.clone(),
             now: now.clone(),
@@ -108,7 +111,13 @@ impl Core {
             now,
             broken: AtomicBool::new(false),
         };
-        Self { spool, publish, router: ingest::router(Arc::new(ingest)), _tasks: tasks }
+        Self { spool, publish, router: ingest::router(Arc::new(ingest)), stops, _tasks: tasks }
+    }
+
+    /// Asks the couriers to stop, and waits until they have.
+    pub async fn stop(&self) {
+        self.stops.send_replace(true);
+        self.stops.closed().await;
     }
 
     /// Posts messages as a chat system does; they are taken.
