@@ -24,7 +24,7 @@ use sha2::{Digest, Sha256};
 use tokio::sync::watch;
 use tracing::{info, warn};
 
-use crate::route::Table;
+use crate::{message::hex, route::Table};
 
 /// In a mirrored folder: every object was listed once. Until then nobody knows who is archived, and nothing is taken.
 pub const COMPLETE: &str = ".complete";
@@ -282,7 +282,7 @@ fn parse(endpoint: &ArchivingEndpoint) -> Endpoint {
 
 fn uid(endpoint: &ArchivingEndpoint) -> String {
     let name = format!("ArchivingEndpoint/{}/{}", endpoint.namespace().unwrap_or_default(), endpoint.name_any());
-    Sha256::digest(name).iter().take(16).map(|byte| format!("{byte:02x}")).collect()
+    hex(&Sha256::digest(name)[..16])
 }
 
 fn created_at(metadata: &kube::api::ObjectMeta) -> Timestamp {

@@ -11,7 +11,7 @@ use super::{
 };
 use crate::{
     batch::Sealed,
-    message::{Conversation, ConversationKind, Recorded},
+    message::{Conversation, ConversationKind, Recorded, hex},
 };
 
 /// What a seal fixes: everything but the place in the endpoint's order, which the seal gives.
@@ -73,7 +73,7 @@ pub fn seal(connection: &Connection, spool: Uuid, sealing: &Sealing, now: Timest
 fn message_id(spool: Uuid, sealing: &Sealing, sequence: i64) -> String {
     let revision = 0;
     let name = format!("{spool}/{}/{sequence}/{}/{revision}", sealing.endpoint_uid, sealing.digest);
-    let hash: String = Sha256::digest(name).iter().take(16).map(|byte| format!("{byte:02x}")).collect();
+    let hash = hex(&Sha256::digest(name)[..16]);
     format!("{hash}@{}", sealing.from_domain)
 }
 
