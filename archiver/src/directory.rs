@@ -13,18 +13,22 @@ use std::{
 };
 
 use imarchive_crds::{
-    Archiver, ArchiverSpec, ArchivingEndpoint, Batching, Connection, Retry, Server, UserAssignment,
+    Archiver, ArchiverSpec, ArchivingEndpoint, UserAssignment,
     elect::{Candidate, elect},
     resolve::{Assignments, Claim},
 };
 use jiff::Timestamp;
 use kube::ResourceExt;
 use serde::Deserialize;
-use sha2::{Digest, Sha256};
 use tokio::sync::watch;
 use tracing::{info, warn};
 
-use crate::{message::hex, route::Table};
+use crate::route::Table;
+
+mod endpoint;
+
+use endpoint::parse;
+pub use endpoint::{AcceptedServer, Endpoint};
 
 /// In a mirrored folder: every object was listed once. Until then nobody knows who is archived, and nothing is taken.
 pub const COMPLETE: &str = ".complete";
@@ -45,40 +49,11 @@ pub struct Resources {
     pub complete: bool,
 }
 
-/// An endpoint, parsed.
-#[derive(Clone, Debug, PartialEq)]
-pub struct Endpoint {
-    /// Its name.
-    pub name: String,
-    /// Its UID; of a person's file a hash.
-    pub uid: String,
-    /// What is delivered by, once a connection of it was accepted.
-    pub accepted: Option<AcceptedServer>,
-    /// Maintenance.
-    pub suspend: bool,
-    /// How messages are grouped into mails.
-    pub batching: Batching,
-    /// When a failed delivery is tried again.
-    pub retry: Retry,
-    /// The Secrets with its credentials: that of the spec, which may not be accepted yet, and that of what is.
-    pub secrets: BTreeSet<String>,
-}
-
-/// An accepted connection, parsed.
-#[derive(Clone, Debug, PartialEq)]
-pub struct AcceptedServer {
-    /// The generation whose block this is.
-    pub generation: Option<i64>,
-    /// Tells connections apart.
-    pub fingerprint: String,
-    /// The archive.
-    pub server: Server,
-}
-
-impl Endpoint {
-    /// What is delivered by.
-    pub fn server(&self) -> Option<&Server> {
-        self.accepted.as_ref().map(|accepted| &accepted.server)
+impl Resources {
+    /// Whether there surely is no such endpoint: what is not known completely may have it all the same.
+    pub fn lacks(&self, endpoint: &str) -> bool {
+        let known = self.complete && self.archiver.is_some() && !self.table.incomplete;
+        known && !self.endpoints.contains_key(endpoint)
     }
 }
 
@@ -118,12 +93,10 @@ impl Directory {
         let mut changed = self.entries.is_empty();
         let mut seen = BTreeMap::new();
         let mut complete = !self.mirrored;
-        for file in fs::read_dir(&self.folder)? {
-            let file = file?;
-            let path = file.path();
-            if file.file_name() == COMPLETE {
+        for path in self.list()? {
+            if path.file_name().is_some_and(|name| name == COMPLETE) {
                 complete = true;
-                changed |= !seen.contains_key(&path) && !self.entries.contains_key(&path);
+                changed |= !self.entries.contains_key(&path);
                 seen.insert(path, Entry::default());
                 continue;
             }
@@ -144,6 +117,14 @@ impl Directory {
         changed |= seen.len() != self.entries.len();
         self.entries = seen;
         Ok(changed.then(|| self.resources(complete)))
+    }
+
+    /// The files of the folder. A listing may miss a file that is replaced meanwhile; gone is only what is not there.
+    fn list(&self) -> io::Result<BTreeSet<PathBuf>> {
+        let listed = fs::read_dir(&self.folder)?.map(|file| file.map(|file| file.path()));
+        let mut files = listed.collect::<io::Result<BTreeSet<_>>>()?;
+        files.extend(self.entries.keys().filter(|path| path.exists()).cloned());
+        Ok(files)
     }
 
     fn resources(&self, complete: bool) -> Resources {
@@ -251,40 +232,6 @@ fn read_objects(path: &Path) -> Result<Vec<Object>, String> {
     Ok(objects)
 }
 
-fn parse(endpoint: &ArchivingEndpoint) -> Endpoint {
-    let spec = &endpoint.spec;
-    let (generation, connection): (Option<i64>, Option<Connection>) = match &endpoint.metadata.uid {
-        None => (None, Some(spec.connection())),
-        Some(_) => {
-            let accepted = endpoint.status.as_ref().and_then(|status| status.accepted.clone());
-            accepted.map_or((None, None), |accepted| (Some(accepted.generation), Some(accepted.connection)))
-        }
-    };
-    let accepted = connection.and_then(|connection| match Server::try_from(&connection) {
-        Ok(server) => Some(AcceptedServer { generation, fingerprint: connection.fingerprint(), server }),
-        Err(error) => {
-            warn!(endpoint = endpoint.name_any(), %error, "an endpoint's block cannot be used");
-            None
-        }
-    });
-    let wanted = Server::try_from(&spec.connection()).ok().and_then(|server| server.credentials);
-    let in_use = accepted.as_ref().and_then(|accepted| accepted.server.credentials.clone());
-    Endpoint {
-        secrets: wanted.into_iter().chain(in_use).collect(),
-        name: endpoint.name_any(),
-        uid: endpoint.metadata.uid.clone().unwrap_or_else(|| uid(endpoint)),
-        accepted,
-        suspend: spec.suspend,
-        batching: spec.batching.clone(),
-        retry: spec.retry.clone(),
-    }
-}
-
-fn uid(endpoint: &ArchivingEndpoint) -> String {
-    let name = format!("ArchivingEndpoint/{}/{}", endpoint.namespace().unwrap_or_default(), endpoint.name_any());
-    hex(&Sha256::digest(name)[..16])
-}
-
 fn created_at(metadata: &kube::api::ObjectMeta) -> Timestamp {
     metadata.creation_timestamp.as_ref().map_or(Timestamp::UNIX_EPOCH, |time| time.0)
 }
@@ -309,3 +256,6 @@ fn default(archiver: &Archiver, endpoints: &[&ArchivingEndpoint]) -> Option<Stri
         .collect();
     elect(&candidates, None).map(str::to_owned)
 }
+
+#[cfg(test)]
+mod tests;

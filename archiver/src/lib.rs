@@ -2,13 +2,15 @@
 //!
 //! The way of a message: [`ingest`] takes it, [`route`] decides where it goes, [`spool`] makes it durable, [`window`]
 //! gathers its conversation, [`seal`] fixes the batch, [`render`] makes it a mail, [`deliver`] brings it to the archive by
-//! [`smtp`], and [`classify`] says whose fault a failure is. [`directory`] is what the archiver knows of the world;
-//! [`watch`] and [`report`] are its two ties to a cluster, and it runs without either.
+//! [`smtp`], and [`classify`] says whose fault a failure is. [`directory`] is what the archiver knows of the world, and
+//! [`deletion`] what becomes of mail whose endpoint is gone from it; [`watch`] and [`report`] are its two ties to a cluster,
+//! and it runs without either.
 //!
 //! Time, randomness and connections are arguments: only `main` reads a clock or opens a socket.
 
 pub mod batch;
 pub mod classify;
+pub mod deletion;
 pub mod deliver;
 pub mod directory;
 pub mod health;

@@ -8,7 +8,7 @@ use archiver::{
     probe::{self, ProbeArgs},
     report::Cluster,
     run::{self, Ended, RunArgs},
-    smtp::{Client, DEFAULT_NAME, Tcp, Timeouts, Trust},
+    smtp::{Client, Tcp, Timeouts, Trust},
     spool::{OpenError, Spool, fsck::fsck},
 };
 use clap::{Parser, Subcommand};
@@ -99,7 +99,7 @@ async fn run_archiver(args: RunArgs) -> ExitCode {
 
 async fn start(args: RunArgs, opened: (Spool, archiver::spool::Writer)) -> Result<(), Ended> {
     let trust = trust(args.extra_roots.as_deref())?;
-    let client = Client::new(Arc::new(Tcp), trust, Timeouts::delivery(), DEFAULT_NAME);
+    let client = Client::new(Arc::new(Tcp), trust, Timeouts::delivery());
     let cluster = match args.resources {
         Some(_) => None,
         None => Some(cluster(&args)?),

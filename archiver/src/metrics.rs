@@ -100,6 +100,12 @@ impl Metrics {
         self.backlog.with_label_values(&[endpoint]).set(messages);
     }
 
+    /// An endpoint is gone: nothing waits for it any more, and it is not told of.
+    pub fn gone(&self, endpoint: &str) {
+        // It may never have been told of.
+        let _ = self.backlog.remove_label_values(&[endpoint]);
+    }
+
     /// The text that Prometheus reads.
     pub fn text(&self) -> prometheus::Result<Vec<u8>> {
         let mut text = Vec::new();

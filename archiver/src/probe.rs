@@ -11,7 +11,7 @@ use jiff::Timestamp;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 use tokio::time::Instant;
 
-use crate::smtp::{Client, Credentials, DEFAULT_NAME, Dial, Failure, Journal, Timeouts, Trust};
+use crate::smtp::{Client, Credentials, Dial, Failure, Journal, Reply, Timeouts, Trust};
 
 /// How long a test may take. The 5 s up to a minute are for starting, and for writing the report.
 const WHOLE: Duration = Duration::from_secs(55);
@@ -31,9 +31,6 @@ pub struct ProbeArgs {
     /// Where the report is written, as JSON.
     #[arg(long, env = "IMARCHIVE_REPORT", value_name = "FILE")]
     pub report: PathBuf,
-    /// The name that the client gives itself in EHLO.
-    #[arg(long, env = "IMARCHIVE_EHLO", value_name = "NAME", default_value = DEFAULT_NAME)]
-    pub ehlo: String,
 }
 
 /// Runs the test and writes its report. Every verdict is a success; only arguments that cannot be used are an error.
@@ -49,7 +46,7 @@ pub async fn run(
     let roots =
         args.extra_roots.as_ref().map(|path| fs::read(path).with_context(|| format!("cannot read {}", path.display())));
     let trust = Trust::new(roots.transpose()?.as_deref())?;
-    let client = Client::new(dial, trust, Timeouts::probe(), &args.ehlo).until(ends);
+    let client = Client::new(dial, trust, Timeouts::probe()).until(ends);
 
     let connection = endpoint.spec.connection().fingerprint();
     let started_at = Time(now());
@@ -106,10 +103,7 @@ impl Probe<'_> {
 
         if let Some(port) = server.start_tls_port {
             journal.begin(Stage::StartTlsSupport);
-            self.client
-                .prove_start_tls(server.host.as_str(), port)
-                .await
-                .map_err(|failure| unproved(port, &failure))?;
+            self.client.prove_start_tls(&server, port).await.map_err(|failure| unproved(port, &failure))?;
             journal.pass_with(&format!("port {port}"));
         }
         Ok(())
@@ -124,11 +118,11 @@ impl Probe<'_> {
     }
 }
 
-/// On the second port only one question is asked: whether STARTTLS works there.
+/// On the second port only one question is asked: whether STARTTLS works there. Once the server was asked for it, what is
+/// wrong has a reason of its own; before, or when it passes, the port was not reached.
 fn unproved(port: u16, failure: &Failure) -> Failure {
-    let reason = match failure.reason {
-        Reason::StartTlsNotOffered => Reason::StartTlsNotOffered,
-        _ => Reason::StartTlsSupportUnreachable,
-    };
-    Failure::new(Stage::StartTlsSupport, reason, format!("port {port}: {failure}"))
+    let asked = matches!(failure.stage, Stage::StartTls | Stage::Handshake | Stage::Certificate);
+    let passes = failure.reason.heals_by_itself() || failure.reply.as_ref().is_some_and(Reply::is_transient);
+    let reason = if asked && !passes { failure.reason } else { Reason::StartTlsSupportUnreachable };
+    Failure::new(Stage::StartTlsSupport, reason, format!("port {port}, {}: {}", failure.stage, failure.words()))
 }

@@ -1,10 +1,14 @@
 //! The archiver's word in the resources: its row of each endpoint's status, and the books in the Archiver's.
 //!
-//! It is applied at most every 30 s, and at once when an endpoint fails or recovers. Nothing waits for it: while the API
-//! server is away the archiver goes on, and says later how it is.
+//! It is applied at most every 30 s, and at once when an endpoint fails or recovers, and when its mail is held or released.
+//! Nothing waits for it: while the API server is away the archiver goes on, and says later how it is.
 
-use std::{collections::BTreeMap, path::PathBuf, sync::Arc, time::Duration};
+mod credentials;
+mod said;
 
+use std::{path::PathBuf, sync::Arc, time::Duration};
+
+use credentials::Seen;
 use imarchive_crds::{ARCHIVER, Archiver, ArchiverRow, ArchivingEndpoint, MessageCounts, RetryStatus, ladder};
 use jiff::Timestamp;
 use k8s_openapi::{api::core::v1::ConfigMap, apimachinery::pkg::apis::meta::v1::Time};
@@ -12,12 +16,9 @@ use kube::{
     Api, Client,
     api::{Patch, PatchParams},
 };
+use said::{Said, object};
 use serde_json::{Value, json};
-use sha2::{Digest, Sha256};
-use tokio::{
-    sync::watch,
-    time::{sleep, timeout},
-};
+use tokio::{sync::watch, time::sleep};
 use tracing::warn;
 
 use crate::{
@@ -26,7 +27,7 @@ use crate::{
     now::Now,
     spool::{
         Spool,
-        batch::{self, Backlog},
+        backlog::{Backlog, OpenMessages, backlog, open_messages},
         books::Books,
         outage::{self, Record},
     },
@@ -36,8 +37,6 @@ use crate::{
 const INTERVAL: Duration = Duration::from_secs(30);
 /// After something turned: what turns together is reported together.
 const BREATH: Duration = Duration::from_millis(500);
-/// For one request to the API server.
-const PATIENCE: Duration = Duration::from_secs(10);
 
 /// Where and as whom the archiver reports.
 #[derive(Clone)]
@@ -56,7 +55,7 @@ pub struct Reporter {
     pub spool: Spool,
     /// What the archiver knows of the world.
     pub resources: watch::Receiver<Arc<Resources>>,
-    /// Told of failures and recoveries.
+    /// Told of failures and recoveries, and of what is held and released.
     pub turned: watch::Receiver<u64>,
     /// What Prometheus is told.
     pub metrics: Arc<Metrics>,
@@ -73,8 +72,8 @@ pub struct Reporter {
 impl Reporter {
     /// Reports until the couriers are gone.
     pub async fn run(mut self) {
-        let mut said: BTreeMap<String, Value> = BTreeMap::new();
-        let mut seen = Seen { folder: self.credentials.clone(), secrets: BTreeMap::new() };
+        let mut said = Said::default();
+        let mut seen = Seen::new(self.credentials.clone());
         loop {
             if let Err(error) = self.report(&mut said, &mut seen).await {
                 warn!(%error, "the archiver cannot report; it goes on, and reports later");
@@ -94,19 +93,19 @@ impl Reporter {
         }
     }
 
-    /// `said` holds what was applied last: the same again is not sent.
-    async fn report(&mut self, said: &mut BTreeMap<String, Value>, seen: &mut Seen) -> anyhow::Result<()> {
+    async fn report(&mut self, said: &mut Said, seen: &mut Seen) -> anyhow::Result<()> {
         let resources = self.resources.borrow_and_update().clone();
         let now = (self.now)();
         let books = self.spool.read(Books::read).await?;
         self.metrics.books(&books);
+        said.forget_the_gone(&resources, &self.metrics);
         for endpoint in resources.endpoints.values() {
-            let name = endpoint.name.clone();
+            let (name, uid) = (endpoint.name.clone(), endpoint.uid.clone());
             let (backlog, open, record) = self
                 .spool
                 .read(move |connection| {
-                    let backlog = batch::backlog(connection, &name)?;
-                    Ok((backlog, batch::open_messages(connection, &name)?, outage::read(connection, &name)?))
+                    let record = outage::read(connection, &name, &uid)?;
+                    Ok((backlog(connection, &name)?, open_messages(connection, &name)?, record))
                 })
                 .await?;
             self.metrics.backlog(&endpoint.name, backlog.messages + open.messages);
@@ -121,7 +120,7 @@ impl Reporter {
                 let apply = |body: Value| async move {
                     api.patch_status(&endpoint.name, &cluster.params(), &Patch::Apply(body)).await.map(drop)
                 };
-                unless_said(said, &format!("endpoint {}", endpoint.name), body, apply).await?;
+                said.unless_said(&object(endpoint), body, apply).await?;
             }
         }
         if let Some(cluster) = &self.cluster {
@@ -133,14 +132,14 @@ impl Reporter {
             let apply = |body: Value| async move {
                 api.patch_status(ARCHIVER, &cluster.params(), &Patch::Apply(body)).await.map(drop)
             };
-            unless_said(said, "archiver", body, apply).await?;
+            said.unless_said("archiver", body, apply).await?;
             self.publish_ca(cluster, said).await?;
         }
         Ok(())
     }
 
     /// The CA's certificate, for callers: the operator made the ConfigMap, and the archiver may fill this one only.
-    async fn publish_ca(&self, cluster: &Cluster, said: &mut BTreeMap<String, Value>) -> anyhow::Result<()> {
+    async fn publish_ca(&self, cluster: &Cluster, said: &mut Said) -> anyhow::Result<()> {
         const NAME: &str = "archiver-ca";
         let Ok(certificate) = std::fs::read_to_string(&self.ca) else { return Ok(()) };
         let body = json!({
@@ -149,33 +148,9 @@ impl Reporter {
         let api: Api<ConfigMap> = Api::namespaced(cluster.client.clone(), &cluster.namespace);
         let apply =
             |body: Value| async move { api.patch(NAME, &cluster.params(), &Patch::Apply(body)).await.map(drop) };
-        unless_said(said, "ca", body, apply).await
-    }
-}
-
-/// When mounted credentials last changed, as far as this process has seen. A mount's own times tell of its pod's start.
-struct Seen {
-    folder: PathBuf,
-    secrets: BTreeMap<String, (Content, Option<Timestamp>)>,
-}
-
-/// Of the user name and the password, for comparison only: neither is kept.
-type Content = [Option<[u8; 32]>; 2];
-
-impl Seen {
-    fn changed_at(&mut self, endpoint: &Endpoint, now: Timestamp) -> Option<Timestamp> {
-        endpoint.secrets.iter().filter_map(|secret| self.look(secret, now)).max()
-    }
-
-    fn look(&mut self, secret: &str, now: Timestamp) -> Option<Timestamp> {
-        let digest =
-            |key| std::fs::read(self.folder.join(secret).join(key)).ok().map(|text| Sha256::digest(text).into());
-        let content = ["username", "password"].map(digest);
-        let (before, changed_at) = self.secrets.entry(secret.to_owned()).or_insert((content, None));
-        if *before != content {
-            (*before, *changed_at) = (content, Some(now));
-        }
-        *changed_at
+        // At each report: who deletes or edits it is not seen from here, and the callers need it.
+        said.forget("ca");
+        said.unless_said("ca", body, apply).await
     }
 }
 
@@ -185,30 +160,11 @@ impl Cluster {
     }
 }
 
-async fn unless_said<F: Future<Output = kube::Result<()>>>(
-    said: &mut BTreeMap<String, Value>,
-    object: &str,
-    body: Value,
-    apply: impl FnOnce(Value) -> F,
-) -> anyhow::Result<()> {
-    if said.get(object) == Some(&body) {
-        return Ok(());
-    }
-    match timeout(PATIENCE, apply(body.clone())).await {
-        Ok(Ok(())) => said.insert(object.to_owned(), body),
-        // Deleted meanwhile: there is nobody to report to.
-        Ok(Err(kube::Error::Api(status))) if status.code == 404 => said.remove(object),
-        Ok(Err(error)) => anyhow::bail!("{object}: {error}"),
-        Err(_) => anyhow::bail!("{object}: the API server does not answer"),
-    };
-    Ok(())
-}
-
 fn row(
     pod: &str,
     endpoint: &Endpoint,
     backlog: &Backlog,
-    open: &batch::OpenMessages,
+    open: &OpenMessages,
     record: &Record,
     credentials_changed_at: Option<Timestamp>,
     now: Timestamp,
@@ -248,30 +204,5 @@ fn counts(books: &Books) -> MessageCounts {
         held: books.held,
         excluded: books.excluded,
         unrouted: books.unrouted,
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn credentials_change_with_their_content_and_not_with_a_new_mount() {
-        let home = tempfile::tempdir().expect("a folder");
-        let at = |second| Timestamp::from_second(second).expect("in range");
-        let write = |password: &str| {
-            std::fs::create_dir_all(home.path().join("journal")).expect("a folder");
-            std::fs::write(home.path().join("journal/password"), password).expect("written");
-        };
-        let mut seen = Seen { folder: home.path().to_owned(), secrets: BTreeMap::new() };
-        assert_eq!(seen.look("journal", at(1)), None);
-        write("one");
-        assert_eq!(seen.look("journal", at(2)), Some(at(2)), "it appeared");
-        write("one");
-        assert_eq!(seen.look("journal", at(3)), Some(at(2)));
-        write("two");
-        assert_eq!(seen.look("journal", at(4)), Some(at(4)));
-        let mut restarted = Seen { folder: home.path().to_owned(), secrets: BTreeMap::new() };
-        assert_eq!(restarted.look("journal", at(5)), None);
     }
 }

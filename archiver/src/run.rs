@@ -27,7 +27,7 @@ use crate::{
     metrics::Metrics,
     now::Now,
     report::{Cluster, Reporter},
-    seal::Sealer,
+    seal::{Sealer, Tell},
     smtp::Client,
     spool::{Spool, WriteError, Writer},
     window,
@@ -126,7 +126,7 @@ pub async fn run(
         credentials: args.credentials.clone(),
         sealed,
         stopping,
-        turned: turns,
+        turned: turns.clone(),
         metrics: metrics.clone(),
         now: now.clone(),
     };
@@ -141,8 +141,9 @@ pub async fn run(
         credentials: args.credentials.clone(),
     };
     let writing = tokio::spawn(writer.run());
+    let tell = Tell { sealed: seals, turned: turns };
     let sealer =
-        Sealer::start(spool, resources, windows, now.clone(), seals).await.context("the spool cannot be read")?;
+        Sealer::start(spool, resources, windows, now.clone(), tell).await.context("the spool cannot be read")?;
 
     let handle = Handle::new();
     let tls = RustlsConfig::from_config(tls(&args, now()).context("the certificate for callers")?);

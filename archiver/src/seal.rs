@@ -1,7 +1,8 @@
 //! Sealing: a window's messages become batches whose bytes never change again.
 //!
 //! One task owns the windows. It hears of every new copy after its commit, and it alone seals, so that a copy is sealed
-//! once; the spool refuses a second time.
+//! once; the spool refuses a second time. All it does follows one picture of the resources until it takes the next, and
+//! first settles by it which mail is held because its [endpoint was deleted](crate::deletion).
 
 use std::{sync::Arc, time::Duration};
 
@@ -14,6 +15,7 @@ use tokio::{
 use tracing::{info, warn};
 
 use crate::{
+    deletion,
     directory::{Endpoint, Resources},
     now::Now,
     render,
@@ -33,12 +35,23 @@ const IDLE: Duration = Duration::from_secs(3600);
 pub struct Sealer {
     spool: Spool,
     resources: watch::Receiver<Arc<Resources>>,
+    /// Those that everything is done by.
+    seen: Arc<Resources>,
+    /// Whether newer ones have to be taken, before anything else is done.
+    unsettled: bool,
     now: Now,
     windows: Arc<window::Shared>,
     /// Copies that no window can take yet: no endpoint is known for them, or theirs is gone.
     strays: Vec<OpenCopy>,
-    /// Told after each seal.
-    sealed: watch::Sender<u64>,
+    tell: Tell,
+}
+
+/// Who is told of what a [`Sealer`] does.
+pub struct Tell {
+    /// Told when batches wait that did not before.
+    pub sealed: watch::Sender<u64>,
+    /// Told when mail is held or released, for the report.
+    pub turned: watch::Sender<u64>,
 }
 
 impl Sealer {
@@ -48,32 +61,59 @@ impl Sealer {
         resources: watch::Receiver<Arc<Resources>>,
         windows: Arc<window::Shared>,
         now: Now,
-        sealed: watch::Sender<u64>,
+        tell: Tell,
     ) -> rusqlite::Result<Self> {
         let open = spool.read(batch::open_copies).await?;
-        Ok(Self { spool, resources, now, windows, strays: open, sealed })
+        let seen = resources.borrow().clone();
+        Ok(Self { spool, resources, seen, unsettled: true, now, windows, strays: open, tell })
     }
 
     /// Takes new copies into windows, and seals the windows that end, until the ingest is gone.
     pub async fn run(mut self, mut arrivals: mpsc::UnboundedReceiver<Vec<OpenCopy>>) -> Result<(), WriteError> {
         let mut resources = self.resources.clone();
-        self.place_strays().await?;
         loop {
+            if std::mem::take(&mut self.unsettled) {
+                self.seen = resources.borrow_and_update().clone();
+                self.settle().await?;
+            }
             let wake = self.seal_what_ended().await?;
             tokio::select! {
                 arrived = arrivals.recv() => match arrived {
                     Some(copies) => {
                         for copy in copies {
-                            self.take(copy).await?;
+                            self.arrived(copy).await?;
                         }
                     }
                     None => return Ok(()),
                 },
                 changed = resources.changed() => match changed {
-                    Ok(()) => self.place_strays().await?,
+                    Ok(()) => self.unsettled = true,
                     Err(_) => return Ok(()),
                 },
                 () = sleep_until(wake) => {}
+            }
+        }
+    }
+
+    /// Holds and releases what has to be by the resources, and finds the copies that had nowhere to go a place.
+    async fn settle(&mut self) -> Result<(), WriteError> {
+        let moved = deletion::settle(&self.spool, &self.seen).await?;
+        if moved != deletion::Moved::default() {
+            self.tell.turned.send_modify(|count| *count += 1);
+        }
+        if moved.released > 0 {
+            self.tell.sealed.send_modify(|count| *count += 1);
+        }
+        self.place_strays().await
+    }
+
+    /// A new copy. Its message was routed by what was known when its request began, and that may be different by now.
+    async fn arrived(&mut self, copy: OpenCopy) -> Result<(), WriteError> {
+        match &copy.endpoint {
+            None => self.reroute(copy).await,
+            Some(endpoint) => {
+                self.unsettled |= !self.seen.endpoints.contains_key(endpoint);
+                self.take(copy).await
             }
         }
     }
@@ -85,7 +125,7 @@ impl Sealer {
     }
 
     async fn take(&mut self, copy: OpenCopy) -> Result<(), WriteError> {
-        let resources = self.resources.borrow().clone();
+        let resources = self.seen.clone();
         let Some(endpoint) = copy.endpoint.as_ref().and_then(|name| resources.endpoints.get(name)) else {
             self.strays.push(copy);
             return Ok(());
@@ -102,24 +142,24 @@ impl Sealer {
 
     /// Looks again at the copies that had nowhere to go, now that the resources changed.
     async fn place_strays(&mut self) -> Result<(), WriteError> {
-        let resources = self.resources.borrow().clone();
         for copy in std::mem::take(&mut self.strays) {
             match &copy.endpoint {
                 Some(_) => self.take(copy).await?,
-                None => self.reroute(copy, &resources).await?,
+                None => self.reroute(copy).await?,
             }
         }
         Ok(())
     }
 
     /// Routes an unrouted copy again. Its message keeps the copies that it already has.
-    async fn reroute(&mut self, copy: OpenCopy, resources: &Resources) -> Result<(), WriteError> {
+    async fn reroute(&mut self, copy: OpenCopy) -> Result<(), WriteError> {
         let seq = copy.seq;
-        let mut messages = self.spool.read(move |connection| batch::messages(connection, &[seq])).await?;
-        let route = messages.pop().map(|recorded| resources.table.route(&recorded.message));
-        let endpoints: Vec<_> = match route {
+        let read = self.spool.read(move |connection| batch::messages(connection, &[seq])).await;
+        let messages = read.inspect_err(|error| warn!(message = seq, %error, "an unrouted message cannot be read"));
+        let message = messages.unwrap_or_default().pop();
+        let endpoints: Vec<_> = match message.map(|recorded| self.seen.table.route(&recorded.message)) {
             Some(Route::To(endpoints)) if !endpoints.contains(&None) => endpoints.into_iter().collect(),
-            // Still nobody's; or, by today's policy, excluded: but it was acknowledged as kept.
+            // Still nobody's, or damaged; or, by today's policy, excluded: but it was acknowledged as kept.
             _ => {
                 self.strays.push(copy);
                 return Ok(());
@@ -147,7 +187,7 @@ impl Sealer {
 
     /// Seals every window that ended; answers when the next one ends.
     async fn seal_what_ended(&mut self) -> Result<Instant, WriteError> {
-        let resources = self.resources.borrow().clone();
+        let resources = self.seen.clone();
         let mut next = Instant::now() + IDLE;
         for endpoint in resources.endpoints.values() {
             // Before a connection was accepted nobody knows who the mail will be from: the windows stay open.
@@ -171,7 +211,7 @@ impl Sealer {
         for seqs in cut(&members, &endpoint.batching) {
             self.seal_batch(endpoint, server, key, seqs).await?;
         }
-        self.sealed.send_modify(|count| *count += 1);
+        self.tell.sealed.send_modify(|count| *count += 1);
         Ok(())
     }
 

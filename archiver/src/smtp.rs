@@ -32,7 +32,7 @@ pub use credentials::{Credentials, InvalidCredentials};
 pub use dial::{BoxStream, Dial, Stream, Tcp};
 pub use failure::{Failure, SendFailure};
 pub use journal::Journal;
-pub use open::{Client, DEFAULT_NAME};
+pub use open::Client;
 pub use reply::{Enhanced, Reply};
 pub use send::{Envelope, Session};
 pub use timeouts::Timeouts;

@@ -25,8 +25,10 @@ use tracing::error;
 use uuid::Uuid;
 
 pub mod append;
+pub mod backlog;
 pub mod batch;
 pub mod books;
+pub mod deleted;
 pub mod fsck;
 pub mod lookup;
 pub mod outage;

@@ -1,7 +1,10 @@
 //! The watch: mirrors an organization's objects from the API server into the folder that [`directory`](crate::directory)
 //! reads.
 //!
-//! A file is written whole or not at all. What the API server says while it restarts, or not at all, changes no file.
+//! A file is written whole or not at all. What the API server says while it restarts, or not at all, changes no file: an
+//! object is gone when the API server said that it was deleted, or a list without it was complete. The folder is made
+//! durable each time, since mail follows from it: after a power cut neither may a deleted endpoint be back, nor the marker be
+//! there without the objects that were listed before it.
 
 use std::{
     collections::BTreeSet,
@@ -68,11 +71,11 @@ where
     let api: Api<DeserializeGuard<K>> = Api::namespaced(cluster, namespace);
     let events = watcher::watcher(api, watcher::Config::default().page_size(500)).default_backoff();
     pin_mut!(events);
-    let mut seen = BTreeSet::new();
+    let (mut seen, mut whole) = (BTreeSet::new(), true);
     while let Some(event) = events.next().await {
         let done = match event {
             Ok(Event::Init) => {
-                seen.clear();
+                (seen, whole) = (BTreeSet::new(), true);
                 Ok(())
             }
             Ok(Event::InitApply(object)) => {
@@ -80,19 +83,22 @@ where
                 keep(folder, &kind, object)
             }
             Ok(Event::InitDone) => {
-                let swept = sweep(folder, &kind, &seen);
-                // Nobody listens only while the process ends.
-                let _ = listed.send(kind.clone()).await;
+                let swept = sweep(folder, &kind, &seen).and_then(|()| sync(folder));
+                if whole {
+                    // Nobody listens only while the process ends.
+                    let _ = listed.send(kind.clone()).await;
+                }
                 swept
             }
-            Ok(Event::Apply(object)) => keep(folder, &kind, object),
-            Ok(Event::Delete(object)) => remove(&file(folder, &kind, &object.name_any())),
+            Ok(Event::Apply(object)) => keep(folder, &kind, object).and_then(|()| sync(folder)),
+            Ok(Event::Delete(object)) => remove(&file(folder, &kind, &object.name_any())).and_then(|()| sync(folder)),
             Err(error) => {
                 warn!(kind, %error, "the API server cannot be watched; the resources stay as they are");
                 Ok(())
             }
         };
         if let Err(error) = done {
+            whole = false;
             error!(kind, %error, "a resource cannot be mirrored; its last form stays in force");
         }
     }
@@ -146,6 +152,11 @@ fn remove(path: &Path) -> io::Result<()> {
     }
 }
 
+/// Makes durable which files there are.
+fn sync(folder: &Path) -> io::Result<()> {
+    File::open(folder)?.sync_all()
+}
+
 /// Removes the files of objects that a complete list no longer has.
 fn sweep(folder: &Path, kind: &str, seen: &BTreeSet<String>) -> io::Result<()> {
     for found in fs::read_dir(folder)? {
@@ -157,4 +168,47 @@ fn sweep(folder: &Path, kind: &str, seen: &BTreeSet<String>) -> io::Result<()> {
         }
     }
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn names(folder: &Path) -> BTreeSet<String> {
+        let name = |file: io::Result<fs::DirEntry>| file.expect("a file").file_name().to_string_lossy().into_owned();
+        fs::read_dir(folder).expect("a folder").map(name).collect()
+    }
+
+    #[test]
+    fn only_what_a_complete_list_of_its_kind_lacks_is_removed() {
+        let folder = tempfile::tempdir().expect("a folder");
+        for (kind, name) in [("archivingendpoint", "journal"), ("archivingendpoint", "vault"), ("archiver", "archiver")]
+        {
+            replace(&file(folder.path(), kind, name), "kind: it\n").expect("written");
+        }
+        File::create(folder.path().join(COMPLETE)).expect("written");
+        sweep(folder.path(), "archivingendpoint", &["vault".to_owned()].into()).expect("swept");
+        let left = [COMPLETE, "archiver-archiver.yaml", "archivingendpoint-vault.yaml"].map(str::to_owned);
+        assert_eq!(names(folder.path()), left.into());
+        sweep(folder.path(), "archivingendpoint", &["vault".to_owned()].into()).expect("swept again, after a crash");
+        assert_eq!(names(folder.path()).len(), 3);
+    }
+
+    #[test]
+    fn an_object_that_cannot_be_understood_keeps_its_last_form_and_is_there() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let broken = |name: &str| -> DeserializeGuard<ArchivingEndpoint> {
+            let object = serde_json::json!({
+                "apiVersion": "imarchive.dev/v1alpha1", "kind": "ArchivingEndpoint",
+                "metadata": {"name": name}, "spec": {"type": "CarrierPigeon"},
+            });
+            serde_json::from_value(object).expect("the guard takes it")
+        };
+        let known = file(folder.path(), "archivingendpoint", "journal");
+        replace(&known, "the last form\n").expect("written");
+        keep(folder.path(), "archivingendpoint", broken("journal")).expect("kept");
+        assert_eq!(fs::read_to_string(known).expect("there"), "the last form\n");
+        keep(folder.path(), "archivingendpoint", broken("vault")).expect("kept");
+        assert!(names(folder.path()).contains("archivingendpoint-vault.yaml"));
+    }
 }

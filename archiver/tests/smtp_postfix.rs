@@ -1,7 +1,7 @@
 //! The client and the probe against a real Postfix: `e2e/mail`. Needs root, which that does.
 
 use std::{
-    fs, io,
+    env, fs, io,
     net::{Ipv4Addr, SocketAddr},
     path::{Path, PathBuf},
     process::Command,
@@ -77,7 +77,8 @@ impl Drop for Mail {
 }
 
 fn run_mail(arguments: &[&str], directory: &Path) {
-    let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("../e2e/mail");
+    // Of the run, not of the build: a shared target folder may hold this test as built for another checkout.
+    let script = Path::new(&env::var("CARGO_MANIFEST_DIR").expect("cargo runs this")).join("../e2e/mail");
     let done = Command::new(script).args(arguments).arg(directory).status().expect("e2e/mail");
     assert!(done.success(), "e2e/mail {arguments:?}: {done}");
 }
@@ -103,7 +104,7 @@ impl Case {
     async fn deliver(&self, mail: &[u8]) -> Result<(), SendFailure> {
         let server = Server::try_from(&self.endpoint().spec.connection()).expect("a server");
         let trust = Trust::new(Some(self.roots.as_bytes())).expect("roots");
-        let client = Client::new(Arc::new(Local), trust, Timeouts::delivery(), "archiver.acme.example");
+        let client = Client::new(Arc::new(Local), trust, Timeouts::delivery());
         let credentials = Credentials::new("journal", &self.password);
         let mut session = client.open(&server, Some(&credentials), &mut Journal::default()).await?;
         let envelope = Envelope { from: server.from, recipients: server.recipients };
@@ -126,7 +127,6 @@ impl Case {
             credentials: Some(directory.to_owned()),
             extra_roots: Some(directory.join("roots.pem")),
             report: directory.join("report.json"),
-            ehlo: "imarchive".to_owned(),
         };
         run(&args, Arc::new(Local), &jiff::Timestamp::now).await.expect("a verdict");
         serde_json::from_slice(&fs::read(&args.report).expect("a report")).expect("JSON")
@@ -135,8 +135,9 @@ impl Case {
 
 fn cases(mail: &Mail) -> Vec<Case> {
     use Reason::{
-        AuthNotOffered, AuthRejected, CertificateNameMismatch, CertificateSelfSigned, CertificateUntrusted,
-        ConnectRefused, DnsFailed, HandshakeFailed, RecipientRejected, StartTlsSupportUnreachable,
+        AuthNotOffered, AuthRejected, CertificateExpired, CertificateNameMismatch, CertificateSelfSigned,
+        CertificateUntrusted, ConnectRefused, ConnectionLost, DnsFailed, EhloRejected, GreetingRejected,
+        HandshakeFailed, RecipientRejected, SenderRejected, StartTlsNotOffered, StartTlsSupportUnreachable,
     };
     let read = |key: &str| fs::read_to_string(mail.json[key].as_str().expect("a path")).expect("a certificate");
     let good = |service: &str| {
@@ -154,6 +155,7 @@ fn cases(mail: &Mail) -> Vec<Case> {
         block[key] = value;
         block
     };
+    let from = |name: &str| but("choosy", "from", json!(format!("{name}@acme.example")));
     let case = |what, block, expected| Case {
         what,
         block,
@@ -203,6 +205,18 @@ fn cases(mail: &Mail) -> Vec<Case> {
             but("smtps", "startTlsPort", json!(1)),
             Err((Stage::StartTlsSupport, StartTlsSupportUnreachable)),
         ),
+        case(
+            "nor is a second port without STARTTLS",
+            but("smtps", "startTlsPort", json!(mail.port("plain"))),
+            Err((Stage::StartTlsSupport, StartTlsNotOffered)),
+        ),
+        case("an old certificate is expired", good("expired"), Err((Stage::Certificate, CertificateExpired))),
+        case("without STARTTLS nothing is said", good("plain"), Err((Stage::StartTls, StartTlsNotOffered))),
+        case("a greeting can be a refusal", good("closed"), Err((Stage::Greeting, GreetingRejected))),
+        case("so can the answer to EHLO", good("aloof"), Err((Stage::Ehlo, EhloRejected))),
+        case("an unwelcome sender is told at once", from("unwelcome"), Err((Stage::Sender, SenderRejected))),
+        case("or later", from("too-early"), Err((Stage::Sender, SenderRejected))),
+        case("or is hung up on", from("too-late"), Err((Stage::Sender, ConnectionLost))),
     ]
 }
 

@@ -2,79 +2,22 @@
 
 #[path = "support/certificates.rs"]
 mod certificates;
+#[path = "support/probing.rs"]
+mod probing;
 #[path = "support/scripted.rs"]
 mod scripted;
 
-use std::{fs, path::Path, sync::Arc, time::Duration};
+use std::{fs, sync::Arc, time::Duration};
 
-use archiver::probe::{ProbeArgs, run};
+use archiver::probe::run;
 use certificates::{Authority, self_signed};
 use imarchive_crds::{Reason, Stage, TestReport};
 use jiff::Timestamp;
+use probing::{Files, HOST, IMPLICIT, START_TLS, verdict};
 use scripted::{Act, Host, Listener, Step};
-use tokio::time::Instant;
-
-const HOST: &str = "vault.archive.example";
-
-const START_TLS: &str = "
-  type: SecureSMTP
-  smtp: {host: vault.archive.example, port: 587, from: archive@acme.example, recipients: [acme@vault.archive.example],
-         credentialsSecretRef: {name: vault}}
-";
-
-const IMPLICIT: &str = "
-  type: AutonomyDRCCM
-  autonomyDrcCm: {host: vault.archive.example, tls: Implicit, from: archive@acme.example,
-                  recipient: acme@vault.archive.example, credentialsSecretRef: {name: vault}}
-";
-
-/// The files that a probe is given.
-struct Files {
-    directory: tempfile::TempDir,
-    args: ProbeArgs,
-}
-
-impl Files {
-    fn new(spec: &str, authority: &Authority) -> Self {
-        let directory = tempfile::tempdir().expect("a directory");
-        let path = |name: &str| directory.path().join(name);
-        let head = "apiVersion: imarchive.dev/v1alpha1\nkind: ArchivingEndpoint\nmetadata: {name: vault}\nspec:";
-        fs::write(path("endpoint.yaml"), format!("{head}{spec}")).expect("written");
-        fs::write(path("roots.pem"), authority.pem()).expect("written");
-        fs::create_dir_all(path("credentials/vault")).expect("created");
-        fs::write(path("credentials/vault/username"), "journal").expect("written");
-        fs::write(path("credentials/vault/password"), "hunter2-hunter2\n").expect("written");
-        let args = ProbeArgs {
-            endpoint: path("endpoint.yaml"),
-            credentials: Some(path("credentials")),
-            extra_roots: Some(path("roots.pem")),
-            report: path("report.json"),
-            ehlo: "imarchive".to_owned(),
-        };
-        Self { directory, args }
-    }
-
-    fn path(&self, name: &str) -> impl AsRef<Path> + use<> {
-        self.directory.path().join(name)
-    }
-
-    async fn probe(&self, host: &Host) -> TestReport {
-        let began = Instant::now();
-        let now: Timestamp = "2026-11-23T09:15:02Z".parse().expect("a time");
-        run(&self.args, Arc::new(host.clone()), &|| now + began.elapsed()).await.expect("a verdict");
-        assert!(began.elapsed() <= Duration::from_secs(60), "{:?}", began.elapsed());
-        let json = fs::read(&self.args.report).expect("a report");
-        assert!(json.len() <= 4000, "{} bytes", json.len());
-        serde_json::from_slice(&json).expect("a whole report")
-    }
-}
 
 fn names(report: &TestReport) -> Vec<Stage> {
     report.stages.iter().map(|stage| stage.name).collect()
-}
-
-fn verdict(report: &TestReport) -> (Option<Stage>, Option<Reason>) {
-    (report.failed_stage().map(|stage| stage.name), report.reason)
 }
 
 #[tokio::test]
@@ -125,11 +68,13 @@ async fn implicit_tls_needs_start_tls_on_the_second_port() {
 
     let refusing = Listener::start_tls(&identity).at(Step::StartTls, Act::Say("454 4.7.0 not now\r\n"));
     let hanging = Listener::start_tls(&identity).at(Step::PlainEhlo, Act::Hang);
-    let untrusted = Listener::start_tls(&self_signed(HOST, |_| {}));
-    for host in [alone.clone(), alone.clone().and(587, refusing), alone.clone().and(587, untrusted)] {
+    for host in [alone.clone(), alone.clone().and(587, refusing)] {
         let report = files.probe(&host).await;
         assert_eq!(verdict(&report), (Some(Stage::StartTlsSupport), Some(Reason::StartTlsSupportUnreachable)));
     }
+    let untrusted = Listener::start_tls(&self_signed(HOST, |_| {}));
+    let report = files.probe(&alone.clone().and(587, untrusted)).await;
+    assert_eq!(verdict(&report), (Some(Stage::StartTlsSupport), Some(Reason::CertificateSelfSigned)));
     tokio::time::pause();
     let report = files.probe(&alone.and(587, hanging)).await;
     assert_eq!(verdict(&report), (Some(Stage::StartTlsSupport), Some(Reason::StartTlsSupportUnreachable)));

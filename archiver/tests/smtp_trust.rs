@@ -23,10 +23,10 @@ async fn distrusted(identity: &Identity, roots: &str) -> Failure {
         };
         let host = Host::new(PORT, listener);
         let trust = Trust::new(Some(roots.as_bytes())).expect("roots");
-        let client = Client::new(std::sync::Arc::new(host.clone()), trust, Timeouts::delivery(), "imarchive");
+        let client = Client::new(std::sync::Arc::new(host.clone()), trust, Timeouts::delivery());
         let opened = client.open(&Server { tls, ..server() }, Some(&credentials()), &mut Journal::default()).await;
         let allowed = match tls {
-            Tls::StartTLS => vec![Heard::Plain("EHLO imarchive".to_owned()), Heard::Plain("STARTTLS".to_owned())],
+            Tls::StartTLS => vec![Heard::Plain("EHLO acme.example".to_owned()), Heard::Plain("STARTTLS".to_owned())],
             Tls::Implicit => vec![],
         };
         assert_eq!(host.heard(), allowed);
@@ -124,7 +124,7 @@ async fn plain_text_after_the_reply_to_start_tls_is_an_injection() {
         let host = Host::new(PORT, Listener::start_tls(&authority.issue(HOST)).at(Step::StartTls, act));
         let failure = deliver(&host, &authority, b"x\r\n").await.0.err().expect("refused");
         assert_eq!(failure.failure().reason, Reason::StartTlsInjection, "{failure}");
-        assert_eq!(host.commands(), ["EHLO archiver.acme.example", "STARTTLS"]);
+        assert_eq!(host.commands(), ["EHLO acme.example", "STARTTLS"]);
     }
 }
 
@@ -136,7 +136,7 @@ async fn plain_text_that_comes_later_is_never_an_answer() {
     let failure = deliver(&host, &authority, b"x\r\n").await.0.err().expect("refused");
     let reason = failure.failure().reason;
     assert!(matches!(reason, Reason::StartTlsInjection | Reason::HandshakeFailed), "{failure}");
-    assert_eq!(host.commands(), ["EHLO archiver.acme.example", "STARTTLS"]);
+    assert_eq!(host.commands(), ["EHLO acme.example", "STARTTLS"]);
 }
 
 #[tokio::test]
@@ -146,7 +146,7 @@ async fn a_server_without_start_tls_gets_nothing() {
     let host = Host::new(PORT, Listener::start_tls(&authority.issue(HOST)).at(Step::PlainEhlo, act));
     let failure = deliver(&host, &authority, b"x\r\n").await.0.err().expect("refused");
     assert_eq!((failure.failure().stage, failure.failure().reason), (Stage::StartTls, Reason::StartTlsNotOffered));
-    assert_eq!(host.commands(), ["EHLO archiver.acme.example"]);
+    assert_eq!(host.commands(), ["EHLO acme.example"]);
 }
 
 #[tokio::test]

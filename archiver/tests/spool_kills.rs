@@ -10,6 +10,8 @@ use std::{
 };
 
 use archiver::{
+    deletion,
+    directory::{Directory, Resources},
     message::{Conversation, ConversationKind},
     route::Route,
     spool::{
@@ -17,6 +19,7 @@ use archiver::{
         append::{AppendError, Entry, Group, append},
         batch::{self, Sealing},
         books::Books,
+        deleted::{Turn, names, step},
         fsck::fsck,
         lookup::lookup,
     },
@@ -38,6 +41,8 @@ fn a_spool_killed_at_random_points_keeps_every_acknowledged_message() {
         seed = seed.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
         let patience = Duration::from_micros(10_000 + (seed >> 33) % 250_000);
         acknowledged.extend(write_until_killed(home.path(), round * 1_000_000, patience));
+        check(home.path(), &acknowledged);
+        delete_and_accept(home.path());
         check(home.path(), &acknowledged);
     }
     assert!(acknowledged.len() > 500, "the writer hardly wrote: {}", acknowledged.len());
@@ -78,7 +83,42 @@ fn check(spool: &Path, acknowledged: &BTreeSet<String>) {
     });
 }
 
-/// Not a test: what the test above starts, and kills. It takes, seals and delivers as fast as it can.
+/// What the next start does, whatever was under way: the endpoint is gone, and then it is there again.
+fn delete_and_accept(spool: &Path) {
+    let runtime = tokio::runtime::Builder::new_multi_thread().build().expect("a runtime");
+    runtime.block_on(async {
+        let (spool, writer) = Spool::open(spool).expect("a spool");
+        let before = spool.read(Books::read).await.expect("readable");
+        tokio::spawn(writer.run());
+        deletion::settle(&spool, &resources(ARCHIVER)).await.expect("held");
+        assert!(spool.read(names).await.expect("readable").waiting.is_empty());
+        let held = spool.read(Books::read).await.expect("readable");
+        assert_eq!((held.delivered, held.waiting), (before.delivered, 0));
+        deletion::settle(&spool, &resources(&format!("{ARCHIVER}---{JOURNAL}"))).await.expect("released");
+        assert!(spool.read(names).await.expect("readable").held.is_empty());
+    });
+}
+
+const ARCHIVER: &str = "
+apiVersion: imarchive.dev/v1alpha1
+kind: Archiver
+metadata: {name: archiver}
+spec: {organization: {name: Acme, domains: [acme.example]}}
+";
+const JOURNAL: &str = "
+apiVersion: imarchive.dev/v1alpha1
+kind: ArchivingEndpoint
+metadata: {name: journal}
+spec: {type: SecureSMTP, smtp: {host: journal.archive.example, from: a@acme.example, recipients: [b@archive.example]}}
+";
+
+fn resources(yaml: &str) -> Resources {
+    let folder = tempfile::tempdir().expect("a folder");
+    std::fs::write(folder.path().join("acme.yaml"), yaml).expect("written");
+    Directory::new(folder.path(), false).read().expect("readable").expect("new")
+}
+
+/// Not a test: what the test above starts, and kills. It takes, holds, releases, seals and delivers as fast as it can.
 #[test]
 #[ignore = "started by the test above"]
 fn the_writer_that_is_killed() {
@@ -103,6 +143,10 @@ fn the_writer_that_is_killed() {
             (round..round + 3).for_each(|id| writeln!(out, "ack {id}").expect("heard"));
             out.flush().expect("heard");
             drop(out);
+            if round % 5 == 0 {
+                turn(&spool, Turn::Hold).await;
+                turn(&spool, Turn::Release).await;
+            }
             let uuid = spool.uuid();
             write(&spool, move |connection| {
                 batch::seal(connection, uuid, &sealing(connection, seqs)?, Timestamp::UNIX_EPOCH)
@@ -123,6 +167,15 @@ fn the_writer_that_is_killed() {
             }
         }
     });
+}
+
+/// All steps of it, one commit each, for the kill to come between.
+async fn turn(spool: &Spool, turn: Turn) {
+    let mut next = Some(0);
+    while let Some(after) = next {
+        let step = move |connection: &_| Ok::<_, WriteError>(step(connection, "journal", turn, after)?);
+        next = spool.write(step, |_| {}).await.expect("written").next;
+    }
 }
 
 async fn write(spool: &Spool, job: impl FnOnce(&rusqlite::Connection) -> rusqlite::Result<()> + Send + 'static) {

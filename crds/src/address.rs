@@ -5,6 +5,8 @@ use std::fmt;
 use schemars::JsonSchema;
 use serde::{Deserialize, Deserializer, Serialize};
 
+use crate::rules;
+
 /// Who a person is, folded so that equal people compare equal: the local part in lower case, the domain as lower-case
 /// A-labels.
 ///
@@ -13,6 +15,10 @@ use serde::{Deserialize, Deserializer, Serialize};
 /// one into an envelope or a header.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, JsonSchema)]
 #[serde(transparent)]
+#[schemars(
+    description = "An address, local@domain. Upper and lower case are the same.",
+    extend("x-kubernetes-validations" = rules::address())
+)]
 pub struct Address(#[schemars(length(min = 3, max = 320))] String);
 
 /// Why a text is no [`Address`].
@@ -88,7 +94,8 @@ impl<'de> Deserialize<'de> for Address {
 /// A host name as lower-case A-labels.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, JsonSchema)]
 #[serde(transparent)]
-pub struct Domain(#[schemars(length(min = 1, max = 255))] String);
+#[schemars(description = "A host name.", extend("x-kubernetes-validations" = rules::domain()))]
+pub struct Domain(#[schemars(length(min = 1, max = 253))] String);
 
 impl Domain {
     /// Parses `text`, turning U-labels into A-labels.

@@ -1,6 +1,7 @@
 //! The conditions of all three resources, kept by the rules of kstatus.
 
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::{Condition, Time};
+use schemars::{Schema, SchemaGenerator, json_schema};
 
 /// Every condition type that imarchive writes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -74,4 +75,38 @@ pub fn set_condition(conditions: &mut Vec<Condition>, mut new: Condition) {
 /// Whether `conditions` has `type_` with status True.
 pub fn is_true(conditions: &[Condition], type_: ConditionType) -> bool {
     conditions.iter().any(|condition| condition.type_ == type_.name() && condition.status == "True")
+}
+
+/// Of a status' conditions: a map by type, with the bounds that Kubernetes gives its own.
+pub(crate) fn list_schema(_: &mut SchemaGenerator) -> Schema {
+    json_schema!({
+        "type": "array",
+        "maxItems": 32,
+        "x-kubernetes-list-type": "map",
+        "x-kubernetes-list-map-keys": ["type"],
+        "items": {
+            "type": "object",
+            "description": "One statement about the object.",
+            "required": ["lastTransitionTime", "message", "reason", "status", "type"],
+            "properties": {
+                "type": {"type": "string", "maxLength": 316, "description": "What it speaks of."},
+                "status": {
+                    "type": "string", "enum": ["True", "False", "Unknown"],
+                    "description": "Whether it holds; Unknown while nothing is known."
+                },
+                "reason": {"type": "string", "minLength": 1, "maxLength": 1024, "description": "Why, in one word."},
+                "message": {
+                    "type": "string", "maxLength": 32768,
+                    "description": "Why, in sentences: what happened, and what to do."
+                },
+                "observedGeneration": {
+                    "type": "integer", "format": "int64",
+                    "description": "The metadata.generation that it was found for; older than that, it is out of date."
+                },
+                "lastTransitionTime": {
+                    "type": "string", "format": "date-time", "description": "When its status last changed."
+                }
+            }
+        }
+    })
 }

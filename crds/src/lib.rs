@@ -17,6 +17,7 @@ mod endpoint;
 pub mod ladder;
 mod report;
 pub mod resolve;
+mod rules;
 mod server;
 mod size;
 mod span;

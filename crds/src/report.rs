@@ -106,17 +106,19 @@ macro_rules! named_by_variant {
 named_by_variant!(Stage, Reason, TestResult);
 
 impl Reason {
-    /// What the endpoint's owner can do about it: one sentence, an imperative.
+    /// What the endpoint's owner can do about it, in whole sentences.
     pub const fn remedy(self) -> &'static str {
         match self {
             Self::DnsFailed => "Check the spelling of host, and that the name resolves from a pod of this namespace.",
             Self::ConnectTimeout => {
                 "Check host and port, and that a firewall or NetworkPolicy lets this namespace out."
             }
-            Self::ConnectRefused => "Check port: nothing listens there.",
+            Self::ConnectRefused => "Check port, and whether the archive is down: nothing listens there.",
             Self::ConnectFailed => "Check the route from this namespace to the host.",
             Self::GreetingRejected | Self::EhloRejected => "Ask the archive whether it serves this network.",
-            Self::StartTlsNotOffered => "Use a port where the archive offers STARTTLS, or tls: Implicit.",
+            Self::StartTlsNotOffered => {
+                "Use a port where the archive offers STARTTLS: as port, or beside tls: Implicit as startTlsPort."
+            }
             Self::StartTlsRejected => "Ask the archive to mend its STARTTLS.",
             Self::StartTlsInjection => "Do not use this server: something on the way writes into the connection.",
             Self::StartTlsSupportUnreachable => "Set startTlsPort to the port where the archive offers STARTTLS.",
@@ -124,7 +126,8 @@ impl Reason {
                 "Check that port and tls fit together, and that the archive speaks TLS 1.2 or newer."
             }
             Self::CertificateUntrusted => {
-                "Ask the cluster administrator to add the archive's CA to the chart's trust.extraRoots."
+                "Ask the archive whether it sends its whole chain, and the cluster administrator to add a private CA to \
+                 the chart's trust.extraRoots."
             }
             Self::CertificateSelfSigned => {
                 "Ask the archive for a certificate by a CA; a self-signed one is never accepted."
@@ -134,16 +137,25 @@ impl Reason {
             Self::AuthNotOffered => {
                 "Remove credentialsSecretRef, or use a port where the archive offers AUTH PLAIN or LOGIN."
             }
-            Self::AuthRejected => "Correct username and password in the Secret.",
+            Self::AuthRejected => {
+                "Correct username and password in the Secret. Accounts lock, so that it is not soon tried again: for a \
+                 test at once set the annotation imarchive.dev/test-requested-at."
+            }
             Self::SenderRejected => "Set from to an address that the archive accepts.",
-            Self::RecipientRejected => "Check the recipients with the archive.",
-            Self::MessageRejected => "Read the archive's words above, and ask it why.",
+            Self::RecipientRejected => {
+                "Check the recipients with the archive; its words may also mean from, or that credentialsSecretRef is \
+                 missing."
+            }
+            Self::MessageRejected => "Ask the archive why it refuses this mail.",
             Self::ReplyTimeout | Self::ConnectionLost => {
-                "Nothing now: it is tried again. If it lasts, ask the archive."
+                "It is tried again by itself; if it lasts, check port and ask the archive."
             }
             Self::ProtocolError => "Check that host and port are those of a mail server.",
             Self::SecretMissing => "Create the Secret, of type kubernetes.io/basic-auth, with username and password.",
-            Self::ProbeNotRun => "Look at the Job's events: kubectl describe jobs -l imarchive.dev/endpoint.",
+            Self::ProbeNotRun => {
+                "See that this namespace may run the test's Job; its events say more: kubectl describe jobs -l \
+                 imarchive.dev/endpoint."
+            }
             Self::InvalidConnection => "Correct the endpoint's block.",
         }
     }
@@ -185,10 +197,11 @@ pub struct StageReport {
     /// The server's reply code, when it gave one.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub code: Option<i32>,
-    /// The server's words, or what went wrong.
+    /// The server's words, shortened and with mailboxes masked, or what went wrong.
     #[serde(default, skip_serializing_if = "String::is_empty")]
+    #[schemars(length(max = 4096))]
     pub message: String,
-    /// How long it took.
+    /// How long it took, in milliseconds.
     pub millis: i64,
 }
 
@@ -197,10 +210,13 @@ pub struct StageReport {
 #[serde(rename_all = "camelCase")]
 pub struct TlsReport {
     /// The protocol version.
+    #[schemars(length(max = 64))]
     pub version: String,
     /// The cipher suite.
+    #[schemars(length(max = 128))]
     pub cipher: String,
     /// Who issued the server's certificate.
+    #[schemars(length(max = 4096))]
     pub issuer: String,
     /// When the server's certificate expires.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -211,7 +227,8 @@ pub struct TlsReport {
 #[derive(Serialize, Deserialize, Clone, Debug, PartialEq, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct TestReport {
-    /// The fingerprint of the connection that was tested: see [`Connection::fingerprint`](crate::Connection::fingerprint).
+    /// Tells which connection was tested: a fingerprint of the type's block.
+    #[schemars(length(max = 64))]
     pub connection: String,
     /// When the test began.
     pub started_at: Time,
@@ -222,8 +239,9 @@ pub struct TestReport {
     /// Why it failed.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub reason: Option<Reason>,
-    /// The stages, up to the one that failed.
+    /// The stages in their order, up to the one that failed.
     #[serde(default)]
+    #[schemars(length(max = 100))]
     pub stages: Vec<StageReport>,
     /// What TLS agreed on.
     #[serde(default, skip_serializing_if = "Option::is_none")]

@@ -23,6 +23,8 @@ pub struct Claim<'a> {
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Assignments {
     holders: BTreeMap<Address, Holder>,
+    /// How many users each endpoint has.
+    users: BTreeMap<String, usize>,
 }
 
 /// Who holds a user.
@@ -48,7 +50,14 @@ impl Assignments {
                 });
             }
         }
-        Self { holders }
+        let mut users = BTreeMap::new();
+        for holder in holders.values() {
+            match users.get_mut(&holder.endpoint) {
+                Some(count) => *count += 1,
+                None => _ = users.insert(holder.endpoint.clone(), 1),
+            }
+        }
+        Self { holders, users }
     }
 
     /// The endpoint of `user`, when an assignment names them.
@@ -64,7 +73,7 @@ impl Assignments {
 
     /// How many users are assigned to `endpoint`.
     pub fn users_of(&self, endpoint: &str) -> usize {
-        self.holders.values().filter(|holder| holder.endpoint == endpoint).count()
+        self.users.get(endpoint).copied().unwrap_or_default()
     }
 
     /// How many users are assigned.

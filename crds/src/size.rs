@@ -5,6 +5,8 @@ use std::{borrow::Cow, fmt};
 use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
+use crate::rules;
+
 /// A whole number of bytes, written with the suffixes `Ki Mi Gi Ti` or `k M G T`. Keeps what was written.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ByteSize {
@@ -80,7 +82,8 @@ impl JsonSchema for ByteSize {
     }
 
     fn json_schema(_: &mut SchemaGenerator) -> Schema {
-        json_schema!({"type": "string", "maxLength": 20, "pattern": "^[0-9]+([KMGT]i|[kMGT])?$"})
+        // A field with bounds of its own states them instead.
+        json_schema!({"type": "string", "maxLength": 20, "x-kubernetes-validations": rules::size("0", "1024Ti")})
     }
 
     fn inline_schema() -> bool {

@@ -5,14 +5,19 @@ use std::{borrow::Cow, fmt, time::Duration};
 use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
+use crate::rules;
+
 /// A length of time, written with the units `h`, `m`, `s` and `ms`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Span(Duration);
 
 /// A text that is no [`Span`].
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("{0:?} is not a duration such as 90s, 8h or 1h30m")]
+#[error("{0:?} is not a duration such as 90s, 8h or 1h30m, and at most 87600h")]
 pub struct InvalidSpan(String);
+
+/// Ten years: no resource may say more, and no time that it is added to runs over.
+const LONGEST: Duration = Duration::from_secs(87_600 * 3600);
 
 impl Span {
     /// `hours` hours.
@@ -51,7 +56,7 @@ impl Span {
             let part = number.checked_mul(millis).map(Duration::from_millis).ok_or_else(invalid)?;
             total = total.checked_add(part).ok_or_else(invalid)?;
         }
-        if text.is_empty() { Err(invalid()) } else { Ok(Self(total)) }
+        if text.is_empty() || total > LONGEST { Err(invalid()) } else { Ok(Self(total)) }
     }
 }
 
@@ -86,7 +91,8 @@ impl JsonSchema for Span {
     }
 
     fn json_schema(_: &mut SchemaGenerator) -> Schema {
-        json_schema!({"type": "string", "maxLength": 20, "pattern": "^([0-9]+(ms|s|m|h))+$"})
+        // A field with bounds of its own states them instead.
+        json_schema!({"type": "string", "maxLength": 20, "x-kubernetes-validations": rules::span("0s", "87600h")})
     }
 
     fn inline_schema() -> bool {
@@ -103,7 +109,7 @@ mod tests {
     fn units_add_up() {
         assert_eq!(Span::parse("1h30m").expect("valid").duration(), Duration::from_secs(5400));
         assert_eq!(Span::parse("2160h").expect("valid"), Span::hours(2160));
-        for wrong in ["", "8", "h", "1d", "-1h", "1.5h", "99999999999999999999h"] {
+        for wrong in ["", "8", "h", "1d", "-1h", "1.5h", "87600h1ms", "99999999999999999999h"] {
             assert!(Span::parse(wrong).is_err(), "{wrong:?}");
         }
     }

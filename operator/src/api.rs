@@ -1,4 +1,5 @@
-//! Every call to the API server that writes, each bounded in time, and the memory of what was applied.
+//! Every call to the API server that writes: behind the fence, bounded in time, and, where there is one, on the version
+//! that it was decided on. With the memory of what was applied.
 
 use std::{
     collections::HashMap,
@@ -6,19 +7,26 @@ use std::{
     sync::{Mutex, PoisonError},
 };
 
+use k8s_openapi::api::core::v1::ObjectReference;
 use kube::{
     Api, Client, Resource, ResourceExt,
     api::{Patch, PatchParams, PostParams},
     core::{DynamicObject, NamespaceResourceScope},
-    runtime::reflector::{ObjectRef, Store},
+    runtime::{
+        events::{Event, Recorder, Reporter},
+        reflector::{ObjectRef, Store},
+    },
 };
 use serde::{Serialize, de::DeserializeOwned};
 use serde_json::{Value, json};
 use sha2::{Digest, Sha256};
+use tokio::time::Instant;
 
 use crate::{
     MANAGER,
     error::{Error, TIMEOUT},
+    fence::Fence,
+    metrics::Metrics,
 };
 
 /// A kind that lives in a namespace and is written by the operator.
@@ -39,6 +47,9 @@ impl<K> Kind for K where
 /// The API server.
 pub struct Kube {
     client: Client,
+    recorder: Recorder,
+    fence: Fence,
+    metrics: Metrics,
     applied: Mutex<HashMap<String, Applied>>,
 }
 
@@ -50,9 +61,10 @@ struct Applied {
 }
 
 impl Kube {
-    /// Over `client`.
-    pub fn new(client: Client) -> Self {
-        Self { client, applied: Mutex::default() }
+    /// Over `client`, while `fence` is open.
+    pub fn new(client: Client, fence: Fence, metrics: Metrics) -> Self {
+        let recorder = Recorder::new(client.clone(), Reporter::from(MANAGER));
+        Self { client, recorder, fence, metrics, applied: Mutex::default() }
     }
 
     /// Applies `object` unless it was applied already and `store` has it unchanged since. So an idle reconcile costs
@@ -67,11 +79,20 @@ impl Kube {
         let reference = ObjectRef::<O>::new(&object.name_any()).within(&object.namespace().unwrap_or_default());
         let seen = store.get(&reference).and_then(|stored| stored.resource_version());
         let wanted = Applied { digest: Sha256::digest(body).to_vec(), version: seen };
-        if wanted.version.is_some() && self.memory().get(&key) == Some(&wanted) {
+        let before = self.memory().get(&key).cloned();
+        if wanted.version.is_some() && before.as_ref() == Some(&wanted) {
             return Ok(());
         }
-        let written = self.apply(object).await?;
-        self.memory().insert(key, Applied { version: written.resource_version(), ..wanted });
+        // On the version that was seen: a write that comes late must not undo what the next leader made of the object.
+        let mut versioned = object.clone();
+        versioned.meta_mut().resource_version.clone_from(&wanted.version);
+        let written = self.apply(&versioned).await?;
+        let version = written.resource_version();
+        // What was asked for did not change, and still the server changed the object: somebody else had.
+        if before.is_some_and(|before| before.digest == wanted.digest) && version != wanted.version {
+            self.metrics.drift.with_label_values(&[&*K::kind(&())]).inc();
+        }
+        self.memory().insert(key, Applied { version, ..wanted });
         Ok(())
     }
 
@@ -79,13 +100,15 @@ impl Kube {
     pub async fn apply<K: Kind>(&self, object: &K) -> Result<K, Error> {
         let api = self.api::<K>(object);
         let params = PatchParams::apply(MANAGER).force();
-        bounded(call("apply", object), api.patch(&object.name_any(), &params, &Patch::Apply(object))).await
+        let (name, body) = (object.name_any(), Patch::Apply(object));
+        self.write(&K::kind(&()), call("apply", object), api.patch(&name, &params, &body)).await
     }
 
     /// Creates `object`; false when there is one of that name.
     pub async fn create<K: Kind>(&self, object: &K) -> Result<bool, Error> {
         let params = PostParams { field_manager: Some(MANAGER.to_owned()), ..PostParams::default() };
-        match bounded(call("create", object), self.api::<K>(object).create(&params, object)).await {
+        let api = self.api::<K>(object);
+        match self.write(&K::kind(&()), call("create", object), api.create(&params, object)).await {
             Ok(_) => Ok(true),
             Err(Error::Exists { .. }) => Ok(false),
             Err(error) => Err(error),
@@ -103,7 +126,8 @@ impl Kube {
         });
         let api = self.api::<K>(object);
         let params = PatchParams::apply(MANAGER).force();
-        bounded(call("status of", object), api.patch_status(&name, &params, &Patch::Apply(&body))).await.map(|_: K| ())
+        let body = Patch::Apply(&body);
+        self.write(&K::kind(&()), call("status of", object), api.patch_status(&name, &params, &body)).await.map(drop)
     }
 
     /// Applies the operator's part of the status of an object that has no type.
@@ -121,7 +145,9 @@ impl Kube {
             "status": status,
         });
         let params = PatchParams::apply(MANAGER).force();
-        bounded(format!("status of {name}"), api.patch_status(&name, &params, &Patch::Apply(&body))).await.map(|_| ())
+        let kind = object.types.as_ref().map(|types| types.kind.as_str()).unwrap_or_default();
+        let body = Patch::Apply(&body);
+        self.write(kind, format!("status of {kind} {name}"), api.patch_status(&name, &params, &body)).await.map(drop)
     }
 
     /// Merges `patch` into the status of `object`, decided on just this version of it.
@@ -130,10 +156,39 @@ impl Kube {
         let body = json!({"metadata": {"resourceVersion": object.resource_version()}, "status": patch});
         let params = PatchParams { field_manager: Some(MANAGER.to_owned()), ..PatchParams::default() };
         let api = self.api::<K>(object);
-        bounded(call("status of", object), api.patch_status(&name, &params, &Patch::Merge(&body))).await.map(|_: K| ())
+        let body = Patch::Merge(&body);
+        self.write(&K::kind(&()), call("status of", object), api.patch_status(&name, &params, &body)).await.map(drop)
     }
 
-    /// For calls of other shapes.
+    /// Tells whoever runs `kubectl describe`. A courtesy: nothing fails for it.
+    pub async fn tell(&self, event: &Event, about: &ObjectReference) {
+        let call = format!(
+            "event of {} {}/{}",
+            about.kind.as_deref().unwrap_or_default(),
+            about.namespace.as_deref().unwrap_or_default(),
+            about.name.as_deref().unwrap_or_default()
+        );
+        if let Err(error) = self.write("Event", call, self.recorder.publish(event, about)).await {
+            tracing::debug!(%error, "an event was lost");
+        }
+    }
+
+    /// Sends `request`, if this replica still leads.
+    async fn write<T>(
+        &self,
+        kind: &str,
+        call: String,
+        request: impl Future<Output = kube::Result<T>>,
+    ) -> Result<T, Error> {
+        if !self.fence.is_open(Instant::now()) {
+            return Err(Error::NotLeading { call });
+        }
+        let answer = bounded(call, request).await?;
+        self.metrics.writes.with_label_values(&[kind]).inc();
+        Ok(answer)
+    }
+
+    /// For reads.
     pub fn client(&self) -> Client {
         self.client.clone()
     }

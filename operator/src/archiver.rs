@@ -8,12 +8,14 @@ pub mod health;
 pub mod names;
 pub mod observe;
 pub mod publish;
+pub mod rollout;
 pub mod stateful_set;
 pub mod workload;
 
 use std::{sync::Arc, time::Duration};
 
 use imarchive_crds::Archiver;
+use k8s_openapi::api::apps::v1::StatefulSet;
 use kube::runtime::controller::Action;
 
 use crate::{
@@ -24,6 +26,8 @@ use crate::{
     undecodable,
 };
 use observe::Observed;
+use publish::Applied;
+use rollout::Turn;
 use workload::Owned;
 
 /// What the archiver's pod writes into the status.
@@ -32,6 +36,8 @@ const FOREIGN: Foreign = &[&["messages"], &["users", "active72h"]];
 const AGAIN: Duration = Duration::from_secs(600);
 /// How long a refused part is left alone.
 const AFTER_REFUSAL: Duration = Duration::from_secs(60);
+/// How long an archiver that waits for its turn to be replaced does not look.
+const WHILE_OTHERS: Duration = Duration::from_secs(5);
 
 /// Brings what belongs to an Archiver, and its status, to what its spec says.
 pub async fn reconcile(object: Arc<Guarded<Archiver>>, context: Arc<Context>) -> Result<Action, Error> {
@@ -42,17 +48,29 @@ pub async fn reconcile(object: Arc<Guarded<Archiver>>, context: Arc<Context>) ->
     };
     let observed = observe::observe(archiver, &context);
     let owned = workload::build(&observed, &context.shared.workload);
-    let refused = apply(&context, owned).await?;
+    let applied = apply(&context, &observed, owned).await?;
     let default = election::elect(&observed);
     let health = health::health(&observed);
-    let status = publish::status(&observed, default, &health, &refused, context.now());
-    status::write(&context, archiver, archiver.status.as_ref(), &status, |status| &status.conditions, FOREIGN).await?;
-    Ok(Action::requeue(if refused.is_empty() { AGAIN } else { AFTER_REFUSAL }))
+    let status = publish::status(&observed, default, &health, &applied, context.now());
+    let stored = archiver.status.as_ref();
+    let news = status::write(&context, archiver, stored, &status, |status| &status.conditions, FOREIGN).await?;
+    if news && applied.turn == Turn::Waits {
+        // The status is for the organization, which the names of the others are no business of.
+        let seen = rollout::seen(&context.shared.scopes(), &context.shared.workload);
+        let replaced = context.shared.rollouts.held(&seen);
+        tracing::info!(namespace = observed.namespace(), ?replaced, "an archiver waits for those to be replaced");
+    }
+    Ok(Action::requeue(match applied {
+        Applied { turn: Turn::Waits, .. } => WHILE_OTHERS,
+        Applied { refused, .. } if !refused.is_empty() => AFTER_REFUSAL,
+        _ => AGAIN,
+    }))
 }
 
 /// Applies each part; what was refused, in the API server's words.
-async fn apply(context: &Context, owned: Owned) -> Result<Vec<String>, Error> {
+async fn apply(context: &Context, observed: &Observed, owned: Owned) -> Result<Applied, Error> {
     let (kube, stores) = (&context.shared.kube, &context.stores);
+    let turn = turn(context, observed);
     let outcomes = [
         kube.ensure(&owned.account, &stores.archiver_accounts).await,
         kube.ensure(&owned.probe_account, &stores.probe_accounts).await,
@@ -61,7 +79,14 @@ async fn apply(context: &Context, owned: Owned) -> Result<Vec<String>, Error> {
         kube.ensure(&owned.service, &stores.services).await,
         kube.ensure(&owned.network_policy, &stores.network_policies).await,
         kube.ensure(&owned.claim, &stores.claims).await,
-        kube.ensure(&owned.stateful_set, &stores.stateful_sets).await,
+        match turn {
+            // Not even in part: its arguments belong to the image.
+            Turn::Waits => Ok(()),
+            // The account was made just now, and its watch asks again: the pod's token is to be this account's.
+            _ if observed.account.is_none() => Ok(()),
+            Turn::Free => kube.ensure(&owned.stateful_set, &stores.stateful_sets).await,
+            Turn::AtOnce | Turn::WithASlot => replace(context, observed, &owned.stateful_set).await,
+        },
     ];
     let mut refused = Vec::new();
     for outcome in outcomes {
@@ -71,7 +96,27 @@ async fn apply(context: &Context, owned: Owned) -> Result<Vec<String>, Error> {
             Err(error) => return Err(error),
         }
     }
-    Ok(refused)
+    Ok(Applied { refused, turn })
+}
+
+fn turn(context: &Context, observed: &Observed) -> Turn {
+    let shared = &context.shared;
+    rollout::turn(observed, &shared.workload, || {
+        let seen = rollout::seen(&shared.scopes(), &shared.workload);
+        shared.rollouts.claim(&seen, observed.namespace(), context.now())
+    })
+}
+
+async fn replace(context: &Context, observed: &Observed, set: &StatefulSet) -> Result<(), Error> {
+    let (shared, namespace) = (&context.shared, observed.namespace());
+    shared.rollouts.take(namespace, context.now());
+    let outcome = shared.kube.ensure(set, &context.stores.stateful_sets).await;
+    match &outcome {
+        Ok(()) => tracing::info!(namespace, image = shared.workload.image, "an archiver is replaced"),
+        Err(error) if error.is_refusal() => shared.rollouts.release(namespace),
+        Err(_) => {}
+    }
+    outcome
 }
 
 impl Observed {

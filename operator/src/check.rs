@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use anyhow::{Context as _, anyhow, bail};
 use imarchive_crds::{ArchivingEndpoint, GROUP, TEST_REQUESTED_AT};
+use k8s_openapi::api::coordination::v1::Lease;
 use kube::{
     Api, Client, Config, ResourceExt,
     api::{Patch, PatchParams, PostParams},
@@ -23,14 +24,19 @@ const EXAMPLES: [(&str, &str); 3] = [
 const KINDS: [&str; 3] = ["Archiver", "ArchivingEndpoint", "UserAssignment"];
 /// A probe's deadline, and the time to see that it passed.
 const LONGEST_TEST: Duration = Duration::from_secs(330);
+/// A Lease that nobody renews is taken within this time, if anybody is there.
+const LONGEST_TERM: Duration = Duration::from_secs(30);
 const POLL: Duration = Duration::from_secs(1);
 
 /// Checks one thing after the other; the first that fails is the answer.
 pub async fn check(settings: Check, clock: Clock) -> anyhow::Result<()> {
     let config = Config::infer().await.context("neither a kubeconfig nor a ServiceAccount's token was found")?;
+    let lease_namespace = settings.lease_namespace.clone().unwrap_or_else(|| config.default_namespace.clone());
     let client = Client::try_from(config)?;
     served(&client).await?;
     println!("The resources of {GROUP} are served.");
+    let leader = led(&client, &lease_namespace).await?;
+    println!("{leader} leads.");
     examples(&client, &settings.namespace).await?;
     println!("The examples are valid.");
     if let Some(endpoint) = &settings.endpoint {
@@ -55,6 +61,29 @@ async fn served(client: &Client) -> anyhow::Result<()> {
         }
     }
     Ok(())
+}
+
+/// Who renews the Lease. That somebody holds it says nothing: it is renewed, or nobody leads.
+async fn led(client: &Client, namespace: &str) -> anyhow::Result<String> {
+    let leases: Api<Lease> = Api::namespaced(client.clone(), namespace);
+    let begin = Instant::now();
+    let mut first = None;
+    while begin.elapsed() < LONGEST_TERM {
+        let call = format!("get Lease {namespace}/{MANAGER}");
+        if let Some(lease) = bounded(call, leases.get_opt(MANAGER)).await? {
+            let first = first.get_or_insert_with(|| lease.metadata.resource_version.clone());
+            let holder = lease.spec.and_then(|spec| spec.holder_identity).filter(|holder| !holder.is_empty());
+            if let Some(holder) = holder.filter(|_| *first != lease.metadata.resource_version) {
+                return Ok(holder);
+            }
+        }
+        sleep(POLL).await;
+    }
+    bail!(
+        "no operator leads: the Lease {namespace}/{MANAGER} was not renewed within {} s; look at the pods of the \
+         Deployment imarchive-operator",
+        LONGEST_TERM.as_secs()
+    )
 }
 
 async fn examples(client: &Client, namespace: &str) -> anyhow::Result<()> {
@@ -91,7 +120,12 @@ async fn test(client: &Client, namespace: &str, name: &str, clock: Clock) -> any
     let asked = clock().to_string();
     let patch = json!({"metadata": {"annotations": {TEST_REQUESTED_AT: asked}}});
     let call = format!("annotation of ArchivingEndpoint {namespace}/{name}");
-    bounded(call, endpoints.patch(name, &PatchParams::default(), &Patch::Merge(&patch))).await?;
+    match bounded(call, endpoints.patch(name, &PatchParams::default(), &Patch::Merge(&patch))).await {
+        Err(Error::Gone { .. }) => {
+            bail!("there is no ArchivingEndpoint {namespace}/{name}; correct the name of the test")
+        }
+        annotated => annotated?,
+    };
     let begin = Instant::now();
     while begin.elapsed() < LONGEST_TEST {
         let call = format!("get ArchivingEndpoint {namespace}/{name}");

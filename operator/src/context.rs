@@ -3,18 +3,10 @@
 use std::sync::{Arc, PoisonError, RwLock};
 
 use jiff::Timestamp;
-use k8s_openapi::api::batch::v1::Job;
-use kube::{
-    Client,
-    runtime::{
-        events::{Recorder, Reporter},
-        reflector::Store,
-    },
-};
 
 use crate::{
-    MANAGER, api::Kube, backoff::Backoff, metrics::Metrics, settings::Workload, slots::Slots, stores::Stores,
-    tables::Tables,
+    api::Kube, archiver::rollout, backoff::Backoff, endpoint, metrics::Metrics, progress::Progress, settings::Workload,
+    slots::Slots, stores::Stores, tables::Tables,
 };
 
 /// Reads the wall clock. Only `main` has a real one.
@@ -24,42 +16,45 @@ pub type Clock = fn() -> Timestamp;
 pub struct Shared {
     /// The API server, for writes.
     pub kube: Kube,
-    /// Publishes events.
-    pub recorder: Recorder,
     /// What pods are built with.
     pub workload: Workload,
     /// What is counted.
     pub metrics: Metrics,
+    /// Whether reconciles get on.
+    pub progress: Progress,
     /// Which objects fail.
     pub backoff: Backoff,
     /// How many probes run.
-    pub slots: Slots,
+    pub probes: Slots,
+    /// How many archivers are being replaced.
+    pub rollouts: Slots,
     /// Who is assigned where.
     pub tables: Tables,
     /// The time.
     pub clock: Clock,
-    jobs: RwLock<Vec<Store<Job>>>,
+    scopes: RwLock<Vec<Arc<Stores>>>,
 }
 
 impl Shared {
     /// Nothing failed, and nothing runs.
-    pub fn new(client: Client, workload: Workload, metrics: Metrics, clock: Clock) -> Self {
+    pub fn new(kube: Kube, workload: Workload, metrics: Metrics, progress: Progress, clock: Clock) -> Self {
         Self {
-            kube: Kube::new(client.clone()),
-            recorder: Recorder::new(client, Reporter::from(MANAGER)),
+            kube,
             workload,
             metrics,
+            progress,
             backoff: Backoff::default(),
-            slots: Slots::default(),
+            probes: Slots::new(endpoint::AT_ONCE),
+            rollouts: Slots::new(rollout::AT_ONCE),
             tables: Tables::default(),
             clock,
-            jobs: RwLock::default(),
+            scopes: RwLock::default(),
         }
     }
 
-    /// The Jobs of all scopes.
-    pub fn jobs(&self) -> Vec<Arc<Job>> {
-        self.jobs.read().unwrap_or_else(PoisonError::into_inner).iter().flat_map(Store::state).collect()
+    /// The stores of all scopes.
+    pub fn scopes(&self) -> Vec<Arc<Stores>> {
+        self.scopes.read().unwrap_or_else(PoisonError::into_inner).clone()
     }
 }
 
@@ -74,7 +69,7 @@ pub struct Context {
 impl Context {
     /// The context of a scope.
     pub fn new(stores: Arc<Stores>, shared: Arc<Shared>) -> Self {
-        shared.jobs.write().unwrap_or_else(PoisonError::into_inner).push(stores.jobs.clone());
+        shared.scopes.write().unwrap_or_else(PoisonError::into_inner).push(stores.clone());
         Self { stores, shared }
     }
 

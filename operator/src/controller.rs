@@ -40,6 +40,7 @@ where
     let outcomes = applier(measured, after_error, context, store, queue, config);
     pin_mut!(outcomes);
     while let Some(outcome) = outcomes.next().await {
+        shared.progress.served(&K::kind(&()));
         // A reconcile's own error was logged where it happened.
         if let Err(controller::Error::ObjectNotFound(gone)) = outcome {
             shared.backoff.forget(&key(K::kind(&()), gone.namespace.as_deref(), &gone.name));
@@ -54,8 +55,10 @@ async fn measure<K: Resource<DynamicType = ()>>(
 ) -> Result<Action, Error> {
     let kind = K::kind(&());
     let metrics = &context.shared.metrics;
-    let start = Instant::now();
+    let (key, start) = (key_of(&*object), Instant::now());
+    context.shared.progress.began(&kind, &key, start);
     let outcome = reconcile.await;
+    context.shared.progress.ended(&key);
     metrics.reconciles.with_label_values(&[&*kind]).inc();
     metrics.seconds.with_label_values(&[&*kind]).observe(start.elapsed().as_secs_f64());
     match outcome {
@@ -63,14 +66,16 @@ async fn measure<K: Resource<DynamicType = ()>>(
             tracing::debug!(call, "decided on an old version, and is decided anew");
             Ok(Action::requeue(AFTER_CONFLICT))
         }
-        Err(Error::Gone { .. }) => Ok(Action::requeue(AFTER_GONE)),
+        Err(Error::Gone { .. } | Error::Terminating { .. }) => Ok(Action::requeue(AFTER_GONE)),
+        // Another replica goes on with it, and this process ends.
+        Err(Error::NotLeading { .. }) => Ok(Action::await_change()),
         Err(error) => {
             metrics.errors.with_label_values(&[&*kind, error.reason()]).inc();
-            tracing::warn!(object = %key_of(&*object), reason = error.reason(), %error, "not reconciled, tried again");
+            tracing::warn!(object = key, reason = error.reason(), %error, "not reconciled, tried again");
             Err(error)
         }
         Ok(action) => {
-            context.shared.backoff.forget(&key_of(&*object));
+            context.shared.backoff.forget(&key);
             Ok(action)
         }
     }

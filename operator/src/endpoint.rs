@@ -14,22 +14,22 @@ pub mod verdict;
 
 use std::{sync::Arc, time::Duration};
 
-use imarchive_crds::{ArchivingEndpoint, TestReport};
+use imarchive_crds::ArchivingEndpoint;
 use jiff::Timestamp;
-use kube::runtime::controller::Action;
+use kube::{ResourceExt, runtime::controller::Action};
 use serde_json::json;
 
 use crate::{
     archiver::workload::probe_account,
     context::Context,
     error::Error,
-    slots,
+    pods,
     status::{self, Foreign},
     stores::{Guarded, readable},
     undecodable,
 };
 use observe::Observed;
-use test::{Decision, Plan};
+use test::{Decision, Ended, Plan};
 
 /// Rows belong to the archivers' pods.
 const FOREIGN: Foreign = &[&["archivers"]];
@@ -39,6 +39,8 @@ const LONGEST: Duration = Duration::from_secs(3600);
 const WHILE_TESTING: Duration = Duration::from_secs(30);
 /// How long an endpoint waits for a slot.
 const WHILE_FULL: Duration = Duration::from_secs(5);
+/// How many probes run at once in the cluster: a thousand endpoints of one archive must not knock together.
+pub const AT_ONCE: usize = 10;
 
 /// How the endpoint's test is, after this reconcile did its part.
 #[derive(Clone, Debug, PartialEq)]
@@ -50,14 +52,7 @@ pub enum Testing {
     /// It waits or runs; what it waits for.
     Underway(String),
     /// It ended.
-    Ended {
-        /// With this report.
-        report: Box<TestReport>,
-        /// What the report cannot say.
-        detail: Option<String>,
-        /// The request that it answers.
-        answers: Option<String>,
-    },
+    Ended(Box<Ended>),
 }
 
 /// Brings the test and the status of an endpoint to what its spec, its test and its archiver's row say.
@@ -103,23 +98,34 @@ async fn carry_out(
         Decision::Idle { next } => (Testing::Idle, until(next)),
         Decision::Invalid(why) => (Testing::Invalid(why), LONGEST),
         Decision::Underway { note, until: time } => (Testing::Underway(note), until(time).min(WHILE_TESTING)),
-        Decision::Ended { report, detail, answers } => {
-            (Testing::Ended { report: Box::new(report), detail, answers }, WHILE_TESTING)
-        }
+        Decision::Ended(ended) => (Testing::Ended(ended), WHILE_TESTING),
         Decision::Start(plan) if !claim_slot(context, observed, &plan, now) => {
-            let note = format!("Waits for one of the {} tests that may run at once.", slots::AT_ONCE);
+            let note = format!("Waits for one of the {AT_ONCE} tests that may run at once.");
             (Testing::Underway(note), WHILE_FULL)
         }
-        Decision::Start(plan) => {
-            start(context, observed, &plan).await?;
-            (Testing::Underway("The test was started.".to_owned()), WHILE_TESTING)
-        }
+        Decision::Start(plan) => match start(context, observed, &plan).await {
+            Ok(()) => (Testing::Underway("The test was started.".to_owned()), WHILE_TESTING),
+            Err(error) if error.is_refusal() => {
+                context.shared.probes.release(&key(observed, &plan));
+                let ended = test::refused(observed, &plan, &error.to_string(), now);
+                (Testing::Ended(Box::new(ended)), WHILE_TESTING)
+            }
+            Err(error) => return Err(error),
+        },
     })
 }
 
 fn claim_slot(context: &Context, observed: &Observed, plan: &Plan, now: Timestamp) -> bool {
-    let key = format!("{}/{}", observed.namespace, plan.name);
-    context.shared.slots.claim(&context.shared.jobs(), &key, now)
+    let shared = &context.shared;
+    let jobs = shared.scopes().into_iter().flat_map(|scope| scope.jobs.state());
+    let seen = jobs.map(|job| {
+        (format!("{}/{}", job.namespace().unwrap_or_default(), job.name_any()), pods::finished(&job).is_none())
+    });
+    shared.probes.claim(&seen.collect(), &key(observed, plan), now)
+}
+
+fn key(observed: &Observed, plan: &Plan) -> String {
+    format!("{}/{}", observed.namespace, plan.name)
 }
 
 /// Starts the probe: its ServiceAccount first, which a namespace without an Archiver does not have yet.
@@ -142,8 +148,8 @@ async fn start(context: &Context, observed: &Observed, plan: &Plan) -> Result<()
 }
 
 fn count(context: &Context, testing: &Testing) {
-    if let Testing::Ended { report, .. } = testing {
-        let reason = report.reason.map(|reason| reason.to_string()).unwrap_or_default();
-        context.shared.metrics.tests.with_label_values(&[&report.result.to_string(), &reason]).inc();
+    if let Testing::Ended(ended) = testing {
+        let reason = ended.report.reason.map(|reason| reason.to_string()).unwrap_or_default();
+        context.shared.metrics.tests.with_label_values(&[&ended.report.result.to_string(), &reason]).inc();
     }
 }

@@ -2,6 +2,8 @@
 
 use std::time::Duration;
 
+use kube::core::Status;
+
 /// The longest that a call may take.
 pub const TIMEOUT: Duration = Duration::from_secs(5);
 
@@ -14,6 +16,12 @@ pub enum Error {
         /// What was asked for.
         call: String,
     },
+    /// The Lease was not renewed, so that another replica may lead.
+    #[error("{call}: not sent, since this replica does not lead any more")]
+    NotLeading {
+        /// What was to be asked for.
+        call: String,
+    },
     /// The object changed between the decision and the write.
     #[error("{call}: the object changed meanwhile, and is decided anew")]
     Conflict {
@@ -23,6 +31,12 @@ pub enum Error {
     /// There is none of that name any more.
     #[error("{call}: it is gone")]
     Gone {
+        /// What was asked for.
+        call: String,
+    },
+    /// Its namespace is being deleted, so that nothing can be created there.
+    #[error("{call}: its namespace is being deleted")]
+    Terminating {
         /// What was asked for.
         call: String,
     },
@@ -71,8 +85,10 @@ impl Error {
     pub const fn reason(&self) -> &'static str {
         match self {
             Self::Timeout { .. } => "Timeout",
+            Self::NotLeading { .. } => "NotLeading",
             Self::Conflict { .. } => "Conflict",
             Self::Gone { .. } => "Gone",
+            Self::Terminating { .. } => "Terminating",
             Self::Exists { .. } => "Exists",
             Self::Forbidden { .. } => "Forbidden",
             Self::Refused { .. } => "Refused",
@@ -92,6 +108,7 @@ impl Error {
             kube::Error::Api(status) if status.is_already_exists() => Self::Exists { call },
             kube::Error::Api(status) if status.is_conflict() => Self::Conflict { call },
             kube::Error::Api(status) if status.is_not_found() => Self::Gone { call },
+            kube::Error::Api(status) if is_terminating(&status) => Self::Terminating { call },
             // Quotas and admission policies say Forbidden too; only missing rights are told as a user who cannot.
             kube::Error::Api(status) if status.is_forbidden() && status.message.contains(" cannot ") => {
                 Self::Forbidden { call, message: status.message }
@@ -104,10 +121,13 @@ impl Error {
     }
 }
 
+fn is_terminating(status: &Status) -> bool {
+    let causes = status.details.iter().flat_map(|details| &details.causes);
+    status.is_forbidden() && causes.into_iter().any(|cause| cause.reason == "NamespaceTerminating")
+}
+
 #[cfg(test)]
 mod tests {
-    use kube::core::Status;
-
     use super::*;
 
     fn reason(code: u16, reason: &str, message: &str) -> &'static str {
@@ -126,6 +146,19 @@ mod tests {
         let right = "pods is forbidden: User \"x\" cannot list resource \"pods\" in API group";
         assert_eq!(reason(403, "Forbidden", right), "Forbidden");
         assert_eq!(reason(403, "Forbidden", "exceeded quota"), "Refused");
+    }
+
+    #[test]
+    fn a_namespace_that_is_being_deleted_refuses_nothing_that_anybody_should_mend() {
+        let status: Status = serde_json::from_value(serde_json::json!({
+            "status": "Failure", "code": 403, "reason": "Forbidden",
+            "message": "jobs.batch \"a\" is forbidden: unable to create new content in namespace acme because it is being \
+                        terminated",
+            "details": {"causes": [{"reason": "NamespaceTerminating", "message": "namespace acme is being terminated"}]}
+        }))
+        .expect("a status");
+        let error = Error::of("create".to_owned(), kube::Error::Api(status.boxed()));
+        assert_eq!((error.reason(), error.is_refusal()), ("Terminating", false));
     }
 
     #[test]

@@ -1,5 +1,7 @@
 //! The control plane of imarchive: tests endpoints, elects the default, resolves assignments, runs the archivers.
 //!
+//! Of all replicas one leads, by [`leader`]; only that one watches and, behind its [`fence`], writes.
+//!
 //! The way of a change: [`scope`] watches every kind once and keeps it in stores; each change asks, by [`queue`], for
 //! the reconciles that it may matter to; [`controller`] runs them, one at a time for an object, with backoff and metrics.
 //! A reconcile ([`archiver`], [`endpoint`], [`assignment`]) observes the stores, decides by pure functions of what it saw
@@ -15,9 +17,12 @@ pub mod controller;
 pub mod crds;
 pub mod endpoint;
 pub mod error;
+pub mod fence;
 pub mod http;
+pub mod leader;
 pub mod metrics;
 pub mod pods;
+pub mod progress;
 pub mod queue;
 pub mod run;
 pub mod scope;

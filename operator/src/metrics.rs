@@ -1,7 +1,7 @@
 //! What the operator counts about itself.
 
 use prometheus::{
-    Encoder, HistogramOpts, HistogramVec, IntCounterVec, Opts, Registry, TextEncoder, exponential_buckets,
+    Encoder, HistogramOpts, HistogramVec, IntCounterVec, IntGauge, Opts, Registry, TextEncoder, exponential_buckets,
 };
 
 /// The operator's metrics.
@@ -16,6 +16,12 @@ pub struct Metrics {
     pub seconds: HistogramVec,
     /// Tests that ended, by their result.
     pub tests: IntCounterVec,
+    /// Writes that the API server took, by kind.
+    pub writes: IntCounterVec,
+    /// Objects that somebody else had changed, and that were put right, by kind.
+    pub drift: IntCounterVec,
+    /// 1 while this replica leads.
+    pub leader: IntGauge,
 }
 
 impl Metrics {
@@ -37,11 +43,21 @@ impl Metrics {
                 &["kind"],
             )?,
             tests: counter("tests_total", "Connectivity tests that ended.", &["result", "reason"])?,
+            writes: counter("writes_total", "Writes that the API server took.", &["kind"])?,
+            drift: counter(
+                "drift_total",
+                "Objects that somebody else had changed, and that were put right.",
+                &["kind"],
+            )?,
+            leader: IntGauge::new(name("leader"), "1 while this replica leads, else 0.")?,
         };
         metrics.registry.register(Box::new(metrics.reconciles.clone()))?;
         metrics.registry.register(Box::new(metrics.errors.clone()))?;
         metrics.registry.register(Box::new(metrics.seconds.clone()))?;
         metrics.registry.register(Box::new(metrics.tests.clone()))?;
+        metrics.registry.register(Box::new(metrics.writes.clone()))?;
+        metrics.registry.register(Box::new(metrics.drift.clone()))?;
+        metrics.registry.register(Box::new(metrics.leader.clone()))?;
         Ok(metrics)
     }
 

@@ -11,7 +11,7 @@ use k8s_openapi::{
     },
 };
 
-use crate::settings::Workload;
+use crate::{settings::Workload, status::quoted};
 
 /// On the pods and Jobs of a test: the endpoint.
 pub const ENDPOINT_LABEL: &str = "imarchive.dev/endpoint";
@@ -161,6 +161,29 @@ pub struct Problem {
     pub reason: String,
     /// Kubernetes' words about it.
     pub message: String,
+}
+
+impl Problem {
+    /// Both in one line, without a full stop.
+    pub fn words(&self) -> String {
+        match quoted(&self.message) {
+            message if message.is_empty() => self.reason.clone(),
+            message => format!("{}: {message}", self.reason),
+        }
+    }
+}
+
+/// Whether `pod` is ready, and stays.
+pub fn is_ready(pod: &Pod) -> bool {
+    let conditions = pod.status.as_ref().and_then(|status| status.conditions.as_deref()).unwrap_or_default();
+    pod.metadata.deletion_timestamp.is_none()
+        && conditions.iter().any(|condition| condition.type_ == "Ready" && condition.status == "True")
+}
+
+/// Whether no node takes `pod`.
+pub fn is_unschedulable(pod: &Pod) -> bool {
+    let conditions = pod.status.as_ref().and_then(|status| status.conditions.as_deref()).unwrap_or_default();
+    conditions.iter().any(|condition| condition.type_ == "PodScheduled" && condition.status == "False")
 }
 
 /// Why `pod` does not start, when it is more than being on its way.

@@ -5,9 +5,11 @@ use std::sync::Arc;
 use futures::channel::mpsc::UnboundedSender;
 use imarchive_crds::{ARCHIVER, Archiver, ArchivingEndpoint, UserAssignment};
 use kube::{Resource, ResourceExt, runtime::reflector::ObjectRef};
+use tokio::time::Instant;
 
 use crate::{
     pods::ENDPOINT_LABEL,
+    progress::Progress,
     stores::{Guarded, Stores},
 };
 
@@ -54,9 +56,22 @@ impl<K: Resource<DynamicType = ()>> Change<K> {
     }
 }
 
+impl<K: Resource<DynamicType = ()>> Change<Guarded<K>> {
+    /// Whether `part` of the object is another than before; of what cannot be read it is `None`.
+    pub fn differs<P: PartialEq>(&self, part: impl Fn(&K) -> P) -> bool {
+        let of = |object: &Guarded<K>| object.0.as_ref().ok().map(&part);
+        match self {
+            Self::Is(after, Some(before)) => of(after) != of(before),
+            Self::Is(_, None) | Self::Gone(_) => true,
+        }
+    }
+}
+
 /// Where reconciles are asked for.
 #[derive(Clone)]
 pub struct Queues {
+    /// Told of each.
+    pub progress: Progress,
     /// Of Archivers.
     pub archivers: UnboundedSender<ObjectRef<Guarded<Archiver>>>,
     /// Of endpoints.
@@ -66,18 +81,29 @@ pub struct Queues {
 }
 
 impl Queues {
-    /// An Archiver changed: it names the default, which each endpoint mirrors, and lends its settings to the probes.
+    /// An Archiver changed. Its endpoints mirror the default that it names, and lend its settings to their probes; its
+    /// books, which change every moment, are nothing to them.
     pub fn archiver(&self, stores: &Stores, change: &Change<Guarded<Archiver>>) {
         let namespace = change.namespace();
         self.ask_archiver(&namespace);
-        self.ask_endpoints(stores, &namespace);
+        let default = |archiver: &Archiver| archiver.status.as_ref().and_then(|s| s.default_endpoint.clone());
+        if change.came_or_went() || change.generation_changed() || change.differs(default) {
+            self.ask_endpoints(stores, &namespace);
+        }
     }
 
-    /// An endpoint changed: the election, and, when it came or went, the assignments that name it.
+    /// An endpoint changed: the election and the Secrets to mount, and, when it came or went, the assignments that name
+    /// it.
     pub fn endpoint(&self, stores: &Stores, change: &Change<Guarded<ArchivingEndpoint>>) {
         let namespace = change.namespace();
         self.ask_endpoint(&namespace, &change.name());
-        self.ask_archiver(&namespace);
+        let elected_by = |endpoint: &ArchivingEndpoint| {
+            let status = endpoint.status.clone().unwrap_or_default();
+            (endpoint.metadata.deletion_timestamp.clone(), status.accepted, status.default_requested_at)
+        };
+        if change.came_or_went() || change.generation_changed() || change.differs(elected_by) {
+            self.ask_archiver(&namespace);
+        }
         if change.came_or_went() {
             self.ask_assignments(stores, &namespace);
         }
@@ -91,8 +117,7 @@ impl Queues {
             self.ask_endpoints(stores, &namespace);
             self.ask_archiver(&namespace);
         } else {
-            // A closed queue means that the operator stops.
-            let _ = self.assignments.unbounded_send(ObjectRef::new(&change.name()).within(&namespace));
+            self.ask_assignment(&namespace, &change.name());
         }
     }
 
@@ -111,11 +136,15 @@ impl Queues {
     }
 
     fn ask_archiver(&self, namespace: &str) {
-        let _ = self.archivers.unbounded_send(ObjectRef::new(ARCHIVER).within(namespace));
+        self.ask(&self.archivers, namespace, ARCHIVER);
     }
 
     fn ask_endpoint(&self, namespace: &str, name: &str) {
-        let _ = self.endpoints.unbounded_send(ObjectRef::new(name).within(namespace));
+        self.ask(&self.endpoints, namespace, name);
+    }
+
+    fn ask_assignment(&self, namespace: &str, name: &str) {
+        self.ask(&self.assignments, namespace, name);
     }
 
     fn ask_endpoints(&self, stores: &Stores, namespace: &str) {
@@ -126,7 +155,17 @@ impl Queues {
 
     fn ask_assignments(&self, stores: &Stores, namespace: &str) {
         for assignment in stores.assignments(namespace) {
-            let _ = self.assignments.unbounded_send(ObjectRef::new(&name(&assignment)).within(namespace));
+            self.ask_assignment(namespace, &name(&assignment));
+        }
+    }
+
+    fn ask<K>(&self, queue: &UnboundedSender<ObjectRef<Guarded<K>>>, namespace: &str, name: &str)
+    where
+        K: Resource<DynamicType = ()>,
+    {
+        // A closed queue means that the operator stops.
+        if queue.unbounded_send(ObjectRef::new(name).within(namespace)).is_ok() {
+            self.progress.asked(&K::kind(&()), Instant::now());
         }
     }
 }

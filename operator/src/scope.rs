@@ -22,6 +22,7 @@ use tokio::task::JoinSet;
 use crate::{
     archiver::names,
     pods::{ENDPOINT_LABEL, PART_OF},
+    progress::Progress,
     queue::{Change, Queues},
     stores::{Guarded, Stores, Writers},
 };
@@ -37,13 +38,18 @@ pub struct Asked {
 }
 
 /// Starts the watches of `namespace`, or of all, as tasks of `tasks`. They end only with the process.
-pub fn start(client: &Client, namespace: Option<&str>, tasks: &mut JoinSet<()>) -> (Arc<Stores>, Asked) {
+pub fn start(
+    client: &Client,
+    namespace: Option<&str>,
+    progress: &Progress,
+    tasks: &mut JoinSet<()>,
+) -> (Arc<Stores>, Asked) {
     let writers = Writers::default();
     let stores = Arc::new(writers.stores());
     let (archivers, asked_archivers) = mpsc::unbounded();
     let (endpoints, asked_endpoints) = mpsc::unbounded();
     let (assignments, asked_assignments) = mpsc::unbounded();
-    let queues = Queues { archivers, endpoints, assignments };
+    let queues = Queues { progress: progress.clone(), archivers, endpoints, assignments };
 
     let everything = watcher::Config::default;
     let named = |name: &str| watcher::Config::default().fields(&format!("metadata.name={name}"));

@@ -26,6 +26,12 @@ pub struct Run {
     /// A PEM file of CAs that archives may be vouched for by, besides the public ones.
     #[arg(long, env = "IMARCHIVE_EXTRA_ROOTS")]
     pub extra_roots: Option<PathBuf>,
+    /// The name of this replica, which no other has; in a pod, the pod's.
+    #[arg(long, env = "POD_NAME", default_value_t = format!("operator-{}", std::process::id()))]
+    pub identity: String,
+    /// The namespace of the Lease that replicas take turns by; when unset, the one that this replica runs in.
+    #[arg(long, env = "POD_NAMESPACE")]
+    pub lease_namespace: Option<String>,
     /// Where /metrics, /livez and /readyz are served.
     #[arg(long, env = "IMARCHIVE_METRICS", default_value = "0.0.0.0:8080")]
     pub metrics: SocketAddr,
@@ -37,6 +43,9 @@ pub struct Check {
     /// The namespace that the examples are tried in, by a dry run.
     #[arg(long, env = "IMARCHIVE_NAMESPACE", default_value = "default")]
     pub namespace: String,
+    /// The namespace of the operator's Lease; when unset, the one that this runs in.
+    #[arg(long, env = "POD_NAMESPACE")]
+    pub lease_namespace: Option<String>,
     /// An ArchivingEndpoint to test.
     #[arg(long, env = "IMARCHIVE_ENDPOINT")]
     pub endpoint: Option<String>,

@@ -1,30 +1,24 @@
 //! Publishing: the operator's part of a status, written only when it differs, with events on transitions.
 
-use imarchive_crds::{ConditionType, condition, is_true, set_condition};
+mod events;
+pub mod reason;
+
+use imarchive_crds::{ConditionType, condition, set_condition};
 use jiff::Timestamp;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Condition;
-use kube::{
-    ResourceExt,
-    runtime::events::{Event, EventType},
-};
+use kube::{ResourceExt, runtime::events::Event};
 use serde::Serialize;
 use serde_json::Value;
 
-use crate::{
-    api::{Kind, bounded},
-    context::Context,
-    error::Error,
-};
+use crate::{api::Kind, context::Context, error::Error};
+pub use events::transitions;
+pub use reason::ConditionReason;
 
 /// What others write into a status, as paths: the operator's apply must not hold it, or it would own it.
 pub type Foreign = &'static [&'static [&'static str]];
 
-/// Reconciling: it goes as it should.
-pub const PROGRESSING: &str = "Progressing";
-/// Reconciling: it failed, and is tried again.
-pub const RETRYING: &str = "ProgressingWithRetry";
-/// The longest note that the API takes for an event.
-const LONGEST_NOTE: usize = 1000;
+/// How much of others' words is quoted.
+const LONGEST_QUOTE: usize = 900;
 
 /// Makes the status of `object` say `desired`, except for what is `foreign`. True when it was written.
 pub async fn write<K: Kind, S: Serialize>(
@@ -45,7 +39,7 @@ pub async fn write<K: Kind, S: Serialize>(
     };
     let wanted = own(desired)?;
     if let Some(stored) = stored
-        && comparable(own(stored)?) == comparable(wanted.clone())
+        && same(own(stored)?, wanted.clone())
     {
         return Ok(false);
     }
@@ -59,11 +53,10 @@ pub async fn write<K: Kind, S: Serialize>(
 
 /// Tells whoever runs `kubectl describe`. An event is a courtesy: a reconcile does not fail for it.
 pub async fn publish<K: Kind>(context: &Context, object: &K, event: &Event) {
-    let call = format!("event of {} {}", K::kind(&()), object.name_any());
-    let reference = object.object_ref(&());
-    if let Err(error) = bounded(call, context.shared.recorder.publish(event, &reference)).await {
-        tracing::debug!(%error, "an event was lost");
-    }
+    let mut about = object.object_ref(&());
+    // Two events of the same reason but about different versions are two: the second one's note is another.
+    about.resource_version = object.resource_version();
+    context.shared.kube.tell(event, &about).await;
 }
 
 /// `status` without what is `foreign`.
@@ -78,44 +71,15 @@ pub fn without(mut status: Value, foreign: Foreign) -> Value {
     status
 }
 
-/// The order of conditions means nothing.
-fn comparable(mut status: Value) -> Value {
-    if let Some(Value::Array(conditions)) = status.get_mut("conditions") {
-        conditions.sort_by_key(|condition| condition.get("type").map(Value::to_string));
-    }
-    status
-}
-
-/// The events that tell of what changed between two lists of conditions.
-///
-/// What is new is no news while it is on its way; and of a condition that was False and still is, only another reason
-/// to fail is.
-pub fn transitions(before: &[Condition], after: &[Condition]) -> Vec<Event> {
-    let told = [ConditionType::Ready, ConditionType::Accepted, ConditionType::Delivering, ConditionType::Default];
-    let find =
-        |conditions: &[Condition], type_: ConditionType| conditions.iter().find(|c| c.type_ == type_.name()).cloned();
-    let failing = is_true(after, ConditionType::Stalled)
-        || find(after, ConditionType::Reconciling).is_some_and(|condition| condition.reason == RETRYING);
-    let mut events = Vec::new();
-    for type_ in told {
-        let Some(now) = find(after, type_) else { continue };
-        let (good, fails) = (now.status == "True", failing && type_ != ConditionType::Default);
-        let news = match find(before, type_) {
-            Some(was) if was.status == now.status => !good && fails && was.reason != now.reason,
-            Some(_) => true,
-            None => (good && type_ != ConditionType::Delivering) || (type_ == ConditionType::Ready && fails),
-        };
-        if news {
-            events.push(Event {
-                type_: if good || !fails { EventType::Normal } else { EventType::Warning },
-                reason: now.reason,
-                note: Some(shortened(&now.message, LONGEST_NOTE)),
-                action: type_.name().to_owned(),
-                secondary: None,
-            });
+/// Whether two statuses say the same. The order of conditions means nothing.
+pub fn same(one: Value, other: Value) -> bool {
+    let sorted = |mut status: Value| {
+        if let Some(Value::Array(conditions)) = status.get_mut("conditions") {
+            conditions.sort_by_key(|condition| condition.get("type").map(Value::to_string));
         }
-    }
-    events
+        status
+    };
+    sorted(one) == sorted(other)
 }
 
 /// The first `most` bytes of `text`, whole characters.
@@ -127,9 +91,17 @@ pub fn shortened(text: &str, most: usize) -> String {
     format!("{}...", &text[..end])
 }
 
+/// Somebody else's words, to be quoted inside a sentence: one line, not too long, and without the full stop, which is set
+/// by whoever goes on.
+pub fn quoted(text: &str) -> String {
+    let line = text.split_whitespace().collect::<Vec<_>>().join(" ");
+    shortened(line.trim_end_matches(['.', ' ']), LONGEST_QUOTE)
+}
+
 /// The conditions of an object under construction, over those that are stored.
 pub struct Conditions {
     list: Vec<Condition>,
+    stored: Vec<Condition>,
     generation: Option<i64>,
     now: Timestamp,
 }
@@ -142,57 +114,64 @@ pub enum Progress {
     /// It goes on without a person.
     Reconciling {
         /// Why.
-        reason: String,
+        reason: ConditionReason,
         /// What happens now.
         message: String,
     },
     /// A person is needed.
     Stalled {
         /// Why.
-        reason: String,
+        reason: ConditionReason,
         /// What to do.
         message: String,
     },
 }
 
 impl Conditions {
-    /// Over `stored`, which keep their transition times while their status does not change.
+    /// Over `stored`, which keep their transition times while their status does not change. What is not set anew goes.
     pub fn over(stored: &[Condition], generation: Option<i64>, now: Timestamp) -> Self {
-        Self { list: stored.to_vec(), generation, now }
+        Self { list: Vec::new(), stored: stored.to_vec(), generation, now }
+    }
+
+    /// Those that are stored stay as they are, apart from what is set.
+    pub fn beside(stored: &[Condition], generation: Option<i64>, now: Timestamp) -> Self {
+        let ends = [ConditionType::Reconciling, ConditionType::Stalled].map(ConditionType::name);
+        let list = stored.iter().filter(|condition| !ends.contains(&condition.type_.as_str())).cloned().collect();
+        Self { list, ..Self::over(stored, generation, now) }
     }
 
     /// Sets a condition that is True or False.
-    pub fn set(&mut self, type_: ConditionType, status: bool, reason: &str, message: impl Into<String>) {
-        set_condition(&mut self.list, condition(type_, status, reason, message, self.generation, self.now));
+    pub fn set(&mut self, type_: ConditionType, status: bool, reason: ConditionReason, message: impl Into<String>) {
+        self.put(condition(type_, status, &reason.to_string(), message, self.generation, self.now));
     }
 
     /// Sets a condition of which nothing is known yet.
-    pub fn unknown(&mut self, type_: ConditionType, reason: &str, message: impl Into<String>) {
-        let mut unknown = condition(type_, false, reason, message, self.generation, self.now);
+    pub fn unknown(&mut self, type_: ConditionType, reason: ConditionReason, message: impl Into<String>) {
+        let mut unknown = condition(type_, false, &reason.to_string(), message, self.generation, self.now);
         unknown.status = "Unknown".to_owned();
-        set_condition(&mut self.list, unknown);
+        self.put(unknown);
     }
 
     /// Sets Reconciling or Stalled, never both, and neither when there is nothing to do.
     pub fn progress(&mut self, progress: Progress) {
-        let (keep, reason, message) = match progress {
-            Progress::Settled => (None, String::new(), String::new()),
-            Progress::Reconciling { reason, message } => (Some(ConditionType::Reconciling), reason, message),
-            Progress::Stalled { reason, message } => (Some(ConditionType::Stalled), reason, message),
-        };
-        let gone = |type_: ConditionType| keep != Some(type_);
-        self.list.retain(|condition| {
-            !(condition.type_ == ConditionType::Reconciling.name() && gone(ConditionType::Reconciling)
-                || condition.type_ == ConditionType::Stalled.name() && gone(ConditionType::Stalled))
-        });
-        if let Some(type_) = keep {
-            self.set(type_, true, &reason, message);
+        match progress {
+            Progress::Settled => {}
+            Progress::Reconciling { reason, message } => self.set(ConditionType::Reconciling, true, reason, message),
+            Progress::Stalled { reason, message } => self.set(ConditionType::Stalled, true, reason, message),
         }
     }
 
     /// The list.
     pub fn into_list(self) -> Vec<Condition> {
         self.list
+    }
+
+    fn put(&mut self, mut new: Condition) {
+        let same = |old: &&Condition| old.type_ == new.type_ && old.status == new.status;
+        if let Some(old) = self.stored.iter().find(same) {
+            new.last_transition_time = old.last_transition_time.clone();
+        }
+        set_condition(&mut self.list, new);
     }
 }
 
@@ -205,12 +184,6 @@ mod tests {
         Timestamp::from_second(second).expect("in range")
     }
 
-    fn list(set: impl Fn(&mut Conditions)) -> Vec<Condition> {
-        let mut conditions = Conditions::over(&[], Some(1), at(1));
-        set(&mut conditions);
-        conditions.into_list()
-    }
-
     #[test]
     fn what_others_write_is_left_out() {
         let status = json!({"users": {"assigned": 1, "active72h": 2}, "messages": {}, "host": "x"});
@@ -219,45 +192,29 @@ mod tests {
     }
 
     #[test]
-    fn reconciling_and_stalled_never_stand_together() {
-        let mut conditions = Conditions::over(&[], Some(1), at(1));
-        let (reason, message) = (String::from("A"), String::from("a"));
-        conditions.progress(Progress::Reconciling { reason: reason.clone(), message: message.clone() });
-        conditions.progress(Progress::Stalled { reason, message });
-        assert_eq!(conditions.list.iter().map(|c| c.type_.as_str()).collect::<Vec<_>>(), ["Stalled"]);
-        conditions.progress(Progress::Settled);
-        assert!(conditions.list.is_empty());
-    }
-
-    fn failing(reason: &str) -> Vec<Condition> {
-        list(|conditions| {
-            conditions.set(ConditionType::Ready, false, reason, "x");
-            conditions.progress(Progress::Stalled { reason: reason.to_owned(), message: String::new() });
-        })
-    }
-
-    #[test]
-    fn an_event_tells_of_a_failure_once() {
-        let (bad, worse) = (failing("DnsFailed"), failing("AuthRejected"));
-        assert_eq!(transitions(&[], &bad).len(), 1);
-        assert!(transitions(&bad, &bad).is_empty());
-        assert_eq!(transitions(&bad, &worse)[0].reason, "AuthRejected");
+    fn a_condition_that_is_not_set_any_more_goes() {
+        let mut first = Conditions::over(&[], Some(1), at(1));
+        first.set(ConditionType::Ready, false, ConditionReason::PodMissing, "x");
+        let message = "x".to_owned();
+        first.progress(Progress::Reconciling { reason: ConditionReason::Progressing, message: message.clone() });
+        let mut second = Conditions::over(&first.into_list(), Some(1), at(2));
+        second.set(ConditionType::Ready, false, ConditionReason::PodMissing, "x");
+        second.progress(Progress::Stalled { reason: ConditionReason::ApplyRefused, message });
+        let types = |list: &[Condition]| list.iter().map(|c| c.type_.clone()).collect::<Vec<_>>();
+        let second = second.into_list();
+        assert_eq!(types(&second), ["Ready", "Stalled"]);
+        assert_eq!(second[0].last_transition_time.0, at(1));
+        assert_eq!(types(&Conditions::beside(&second, Some(2), at(3)).into_list()), ["Ready"]);
     }
 
     #[test]
-    fn a_fresh_object_on_its_way_is_no_news_and_a_ready_one_is() {
-        let fresh = list(|conditions| {
-            conditions.set(ConditionType::Ready, false, "NotTested", "x");
-            conditions.set(ConditionType::Delivering, true, "NoOutage", "x");
-        });
-        assert!(transitions(&[], &fresh).is_empty());
-        let ready = list(|conditions| conditions.set(ConditionType::Ready, true, "TestPassed", "x"));
-        assert_eq!(transitions(&fresh, &ready).len(), 1);
-    }
-
-    #[test]
-    fn long_notes_are_cut_between_characters() {
+    fn long_texts_are_cut_between_characters() {
         assert_eq!(shortened("äöü", 6), "äöü");
         assert_eq!(shortened("äöüß", 7), "äö...");
+    }
+
+    #[test]
+    fn what_is_quoted_is_one_line_without_its_full_stop() {
+        assert_eq!(quoted(" 0/1 nodes:\n  none\tfits. "), "0/1 nodes: none fits");
     }
 }

@@ -98,8 +98,8 @@ impl Stores {
 
     /// The pods that `owner`, by its UID, controls.
     pub fn pods_of(&self, namespace: &str, owner: &str) -> Vec<Arc<Pod>> {
-        let mut pods =
-            self.pods.state_filter(|pod| pod.namespace().as_deref() == Some(namespace) && controlled_by(pod, owner));
+        let here = |pod: &Pod| pod.metadata.namespace.as_deref() == Some(namespace);
+        let mut pods = self.pods.state_filter(|pod| here(pod) && controlled_by(pod, owner));
         pods.sort_by_key(|pod| pod.name_any());
         pods
     }

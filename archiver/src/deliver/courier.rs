@@ -27,8 +27,8 @@ pub(super) struct Courier {
     office: Office,
     endpoint: String,
     session: Option<(String, Session)>,
-    /// By the monotonic clock: when the rung of the attempt with this number ends at the latest.
-    rung: Option<(u32, Instant)>,
+    /// By the monotonic clock: when the rung of this attempt, by outage and number, ends at the latest.
+    rung: Option<((i64, u32), Instant)>,
     /// The connection that was last tried: another one is tried at once.
     tried: Option<String>,
 }
@@ -47,7 +47,7 @@ impl Courier {
             // Marked as seen before they are looked at: what changes meanwhile wakes the wait below.
             resources.mark_unchanged();
             sealed.mark_unchanged();
-            let Some(endpoint) = resources.borrow().endpoints.get(&self.endpoint).cloned() else { return Ok(()) };
+            let Some(endpoint) = resources.borrow().endpoints.get(&self.endpoint).cloned() else { break };
             let step = self.step(&endpoint).await?;
             if let (Step::Deliver(batch), Some(accepted)) = (step, &endpoint.accepted) {
                 self.deliver(&endpoint, accepted, batch).await?;
@@ -70,8 +70,8 @@ impl Courier {
     }
 
     async fn step(&mut self, endpoint: &Endpoint) -> Result<Step, WriteError> {
-        let name = self.endpoint.clone();
-        let look = move |connection: &_| Ok((outage::read(connection, &name)?, batch::next(connection, &name)?));
+        let (name, uid) = (self.endpoint.clone(), endpoint.uid.clone());
+        let look = move |connection: &_| Ok((outage::read(connection, &name, &uid)?, batch::next(connection, &name)?));
         let (record, next) = self.office.spool.read(look).await?;
         let now = (self.office.now)();
         let fresh = match (&self.tried, &endpoint.accepted) {
@@ -81,11 +81,12 @@ impl Courier {
         let step = decide(endpoint, &record, next, fresh, now);
         Ok(match (step, &record.outage) {
             (Step::Wait(wait), Some(outage)) => {
+                let attempt = (record.number, outage.attempts);
                 let ends = match self.rung {
-                    Some((attempts, ends)) if attempts == outage.attempts => ends,
+                    Some((rung, ends)) if rung == attempt => ends,
                     _ => Instant::now() + ladder::delay(&endpoint.retry, outage.attempts, &endpoint.uid),
                 };
-                self.rung = Some((outage.attempts, ends));
+                self.rung = Some((attempt, ends));
                 let left = ends.saturating_duration_since(Instant::now());
                 match (next, left.is_zero()) {
                     // The wall clock went back meanwhile; the wait was long enough all the same.
@@ -107,10 +108,10 @@ impl Courier {
             outcome = self.send(accepted, &mail).await;
         }
         match outcome {
-            Ok(reply) => self.delivered(batch, reply).await,
+            Ok(reply) => self.delivered(endpoint, batch, reply).await,
             Err((failure, _)) => {
                 self.session = None;
-                self.failed(batch, failure.failure()).await
+                self.failed(endpoint, batch, failure.failure()).await
             }
         }
     }
@@ -184,11 +185,11 @@ impl Courier {
         Ok(Some(Arc::unwrap_or_clone(mail)))
     }
 
-    async fn delivered(&mut self, id: i64, reply: String) -> Result<(), WriteError> {
-        let (name, now) = (self.endpoint.clone(), (self.office.now)());
+    async fn delivered(&mut self, endpoint: &Endpoint, id: i64, reply: String) -> Result<(), WriteError> {
+        let (name, uid, now) = (self.endpoint.clone(), endpoint.uid.clone(), (self.office.now)());
         let recovered = self
             .write(move |connection| {
-                let record = outage::read(connection, &name)?;
+                let record = outage::read(connection, &name, &uid)?;
                 batch::delivered(connection, id, &reply, now)?;
                 outage::end(connection, &name)?;
                 Ok(record.outage.is_some())
@@ -203,8 +204,9 @@ impl Courier {
         Ok(())
     }
 
-    async fn failed(&mut self, id: i64, failure: &Failure) -> Result<(), WriteError> {
-        let (name, now, words) = (self.endpoint.clone(), (self.office.now)(), failure.to_string());
+    async fn failed(&mut self, endpoint: &Endpoint, id: i64, failure: &Failure) -> Result<(), WriteError> {
+        let (name, uid, now) = (self.endpoint.clone(), endpoint.uid.clone(), (self.office.now)());
+        let words = failure.to_string();
         let row = RetryLogRow {
             attempt: 0,
             at: Time(now),
@@ -217,7 +219,7 @@ impl Courier {
         warn!(endpoint = self.endpoint, failure = words, "a delivery failed; its batch is kept and tried again");
         self.write(move |connection| {
             batch::failed(connection, id, &words)?;
-            outage::failed(connection, &name, row, now)
+            outage::failed(connection, &name, &uid, row, now)
         })
         .await?;
         self.office.metrics.failed(&self.endpoint, failure.reason);

@@ -16,9 +16,6 @@ use super::{
     wire::{Wire, within},
 };
 
-/// The name that the client gives itself in EHLO when it has no better one.
-pub const DEFAULT_NAME: &str = "imarchive";
-
 /// The most addresses of a host that are tried.
 const ADDRESSES: usize = 8;
 
@@ -28,14 +25,13 @@ pub struct Client {
     dial: Arc<dyn Dial>,
     trust: Trust,
     timeouts: Timeouts,
-    name: String,
     ends: Option<Instant>,
 }
 
 impl Client {
-    /// Opens connections by `dial`, trusts whom `trust` trusts, and says in EHLO that it is `name`.
-    pub fn new(dial: Arc<dyn Dial>, trust: Trust, timeouts: Timeouts, name: &str) -> Self {
-        Self { dial, trust, timeouts, name: name.to_owned(), ends: None }
+    /// Opens connections by `dial`, and trusts whom `trust` trusts.
+    pub fn new(dial: Arc<dyn Dial>, trust: Trust, timeouts: Timeouts) -> Self {
+        Self { dial, trust, timeouts, ends: None }
     }
 
     /// Nothing, of any session, waits beyond `ends`.
@@ -51,15 +47,15 @@ impl Client {
         credentials: Option<&Credentials>,
         journal: &mut Journal,
     ) -> Result<Session, Failure> {
-        self.opening(journal).session(server, credentials).await
+        self.opening(server, journal).session(credentials).await
     }
 
-    /// Proves that STARTTLS works on `port` of `host`, and that the certificate there is trusted.
-    pub async fn prove_start_tls(&self, host: &str, port: u16) -> Result<(), Failure> {
+    /// Proves that STARTTLS works on another `port` of `server`, and that the certificate there is trusted.
+    pub async fn prove_start_tls(&self, server: &Server, port: u16) -> Result<(), Failure> {
         let mut journal = Journal::default();
-        let mut opening = self.opening(&mut journal);
-        let stream = opening.reach(host, port).await?;
-        let mut wire = opening.start_tls(stream, host).await?;
+        let mut opening = self.opening(server, &mut journal);
+        let stream = opening.reach(port).await?;
+        let mut wire = opening.start_tls(stream).await?;
         // The proof is complete; the rest is good manners.
         if opening.ehlo(&mut wire).await.is_ok() {
             let _ = wire.command("QUIT", self.timeouts.quit).await;
@@ -67,43 +63,45 @@ impl Client {
         Ok(())
     }
 
-    fn opening<'o>(&'o self, journal: &'o mut Journal) -> Opening<'o> {
+    fn opening<'o>(&'o self, server: &'o Server, journal: &'o mut Journal) -> Opening<'o> {
         let ends = Instant::now() + self.timeouts.opening;
-        Opening { client: self, journal, ends: Some(self.ends.map_or(ends, |earlier| earlier.min(ends))) }
+        Opening { client: self, server, journal, ends: Some(self.ends.map_or(ends, |earlier| earlier.min(ends))) }
     }
 }
 
 /// A session on its way.
 struct Opening<'o> {
     client: &'o Client,
+    server: &'o Server,
     journal: &'o mut Journal,
     ends: Option<Instant>,
 }
 
 impl Opening<'_> {
-    async fn session(&mut self, server: &Server, credentials: Option<&Credentials>) -> Result<Session, Failure> {
-        let host = server.host.as_str();
-        let stream = self.reach(host, server.port).await?;
+    async fn session(&mut self, credentials: Option<&Credentials>) -> Result<Session, Failure> {
+        let server = self.server;
+        let stream = self.reach(server.port).await?;
         let mut wire = match server.tls {
-            Tls::StartTLS => self.start_tls(stream, host).await?,
+            Tls::StartTLS => self.start_tls(stream).await?,
             Tls::Implicit => {
-                let mut wire = self.handshake(stream, host).await?;
+                let mut wire = self.handshake(stream).await?;
                 self.greeting(&mut wire).await?;
                 wire
             }
         };
         // What was offered in plain text does not count (RFC 3207 4.2).
         let extensions = self.ehlo(&mut wire).await?;
-        if server.credentials.is_some() {
-            self.auth(&mut wire, &extensions, credentials).await?;
+        if let Some(secret) = &server.credentials {
+            self.auth(&mut wire, &extensions, secret, credentials).await?;
         }
         wire.set_end(self.client.ends);
         Ok(Session::new(wire, extensions, self.client.timeouts.clone(), self.client.ends))
     }
 
     /// A connection to the first address that takes one.
-    async fn reach(&mut self, host: &str, port: u16) -> Result<BoxStream, Failure> {
+    async fn reach(&mut self, port: u16) -> Result<BoxStream, Failure> {
         let Client { dial, timeouts, .. } = self.client;
+        let host = self.server.host.as_str();
         self.journal.begin(Stage::Resolve);
         let failed = |detail: String| Failure::new(Stage::Resolve, Reason::DnsFailed, detail);
         let mut addresses = within(self.ends, timeouts.resolve, dial.resolve(host, port))
@@ -136,9 +134,9 @@ impl Opening<'_> {
     }
 
     /// From the greeting in plain text to a verified wire.
-    async fn start_tls(&mut self, stream: BoxStream, host: &str) -> Result<Verified, Failure> {
+    async fn start_tls(&mut self, stream: BoxStream) -> Result<Verified, Failure> {
         let mut wire = Wire::new(stream, self.ends);
-        self.greeting(&mut wire).await?;
+        self.greeting(&mut wire).await.map_err(too_quiet)?;
         let offered = self.ehlo(&mut wire).await?;
         self.journal.begin(Stage::StartTls);
         if !offered.start_tls {
@@ -155,11 +153,12 @@ impl Opening<'_> {
             return Err(Failure::new(Stage::StartTls, Reason::StartTlsInjection, detail));
         }
         self.journal.pass(&reply);
-        self.handshake(wire.into_stream(), host).await
+        self.handshake(wire.into_stream()).await
     }
 
-    async fn handshake(&mut self, stream: BoxStream, host: &str) -> Result<Verified, Failure> {
+    async fn handshake(&mut self, stream: BoxStream) -> Result<Verified, Failure> {
         let Client { trust, timeouts, .. } = self.client;
+        let host = self.server.host.as_str();
         self.journal.begin(Stage::Handshake);
         let handshake = within(self.ends, timeouts.handshake, trust.handshake(stream, host)).await;
         let stream = handshake.map_err(|fault| fault.at(Stage::Handshake))??;
@@ -181,7 +180,9 @@ impl Opening<'_> {
 
     async fn ehlo<S: AsyncRead + AsyncWrite + Unpin>(&mut self, wire: &mut Wire<S>) -> Result<Extensions, Failure> {
         self.journal.begin(Stage::Ehlo);
-        let answer = wire.command(&format!("EHLO {}", self.client.name), self.client.timeouts.command).await;
+        // A pod has no name that anybody could look up, and strict servers want one (RFC 5321 4.1.4): the sender's domain.
+        let command = format!("EHLO {}", self.server.from.domain());
+        let answer = wire.command(&command, self.client.timeouts.command).await;
         let reply = answer.at(Stage::Ehlo, Reason::EhloRejected, Reply::is_done)?;
         self.journal.pass(&reply);
         Ok(Extensions::of(&reply))
@@ -191,11 +192,12 @@ impl Opening<'_> {
         &mut self,
         wire: &mut Verified,
         offered: &Extensions,
+        secret: &str,
         credentials: Option<&Credentials>,
     ) -> Result<(), Failure> {
         self.journal.begin(Stage::Auth);
         let credentials = credentials.ok_or_else(|| {
-            let detail = "the Secret does not exist, or lacks username or password";
+            let detail = format!("the Secret {secret} does not exist, or lacks username or password");
             Failure::new(Stage::Auth, Reason::SecretMissing, detail)
         })?;
         let reply = auth::authenticate(wire, offered, credentials, self.client.timeouts.command).await?;
@@ -210,7 +212,20 @@ fn refusal(error: std::io::Error) -> Fault {
         std::io::ErrorKind::TimedOut => Reason::ConnectTimeout,
         _ => Reason::ConnectFailed,
     };
-    Fault::new(reason, error)
+    // Without the number of the error, which says nothing more.
+    let words = error.to_string();
+    Fault::new(reason, words.split(" (os error ").next().unwrap_or_default())
+}
+
+/// Who expects TLS from the first byte waits for it, and so do both sides.
+fn too_quiet(failure: Failure) -> Failure {
+    match failure.reason {
+        Reason::ReplyTimeout => Failure {
+            detail: format!("{}; a port that wants tls: Implicit is silent like this", failure.detail),
+            ..failure
+        },
+        _ => failure,
+    }
 }
 
 fn list(items: impl Iterator<Item = impl ToString>) -> String {

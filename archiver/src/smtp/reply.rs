@@ -81,6 +81,11 @@ impl Reply {
         )
     }
 
+    /// Whether the server said in so many words that it is the envelope sender that it refuses (RFC 3463 X.1.7, X.1.8).
+    pub fn is_about_the_sender(&self) -> bool {
+        self.code >= 400 && matches!(self.enhanced, Some(Enhanced { subject: 1, detail: 7 | 8, .. }))
+    }
+
     /// Takes `secret` out of the words: a broken server may repeat what it was told.
     pub(super) fn redact(&mut self, secret: &str) {
         if !secret.is_empty() {
@@ -288,6 +293,14 @@ mod tests {
         assert!(reply_of(b"554 5.2.3 too big\r\n").is_too_big());
         assert!(!reply_of(b"552 5.2.2 mailbox full\r\n").is_too_big());
         assert!(!reply_of(b"552 too big\r\n").is_too_big());
+    }
+
+    #[test]
+    fn a_refused_sender_is_told_by_the_enhanced_code() {
+        assert!(reply_of(b"550 5.1.8 no such domain\r\n").is_about_the_sender());
+        assert!(reply_of(b"450 4.1.7 not an address\r\n").is_about_the_sender());
+        assert!(!reply_of(b"550 5.1.1 no such user\r\n").is_about_the_sender());
+        assert!(!reply_of(b"550 5.7.1 not you\r\n").is_about_the_sender());
     }
 
     proptest! {

@@ -84,7 +84,11 @@ impl Session {
     pub async fn rcpt_to(&mut self, to: &Address) -> Result<Reply, Failure> {
         let to = mailbox(to, Stage::Recipient)?;
         let asked = self.wire.command(&format!("RCPT TO:<{to}>"), self.timeouts.command).await;
-        asked.at(Stage::Recipient, Reason::RecipientRejected, Reply::is_done)
+        asked.at(Stage::Recipient, Reason::RecipientRejected, Reply::is_done).map_err(|failure| {
+            // Many servers keep what they have against the sender until they know for whom the mail is.
+            let about_sender = failure.reply.as_ref().is_some_and(Reply::is_about_the_sender);
+            if about_sender { Failure { reason: Reason::SenderRejected, ..failure } } else { failure }
+        })
     }
 
     /// DATA, and the mail to its final dot.

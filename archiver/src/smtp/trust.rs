@@ -6,6 +6,7 @@
 use std::{fmt, sync::Arc};
 
 use imarchive_crds::{Reason, Stage, TlsReport};
+use jiff::Timestamp;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 use rustls::{
     CertificateError, ClientConfig, DigitallySignedStruct, OtherError, RootCertStore, SignatureScheme,
@@ -90,6 +91,9 @@ impl Trust {
                         Some(distrust) => Failure::new(Stage::Certificate, distrust.reason, &distrust.detail),
                         None => Failure::new(Stage::Certificate, Reason::CertificateUntrusted, why),
                     }
+                }
+                Some(rustls::Error::InvalidMessage(_)) => {
+                    Failure::new(Stage::Handshake, Reason::HandshakeFailed, "what the server answers is not TLS")
                 }
                 Some(other) => Failure::new(Stage::Handshake, Reason::HandshakeFailed, other),
                 None => Fault::from(error).at(Stage::Handshake),
@@ -199,11 +203,37 @@ fn distrust(error: &CertificateError, leaf: &CertificateDer<'_>) -> Distrust {
         E::NotValidForName | E::NotValidForNameContext { .. } => Reason::CertificateNameMismatch,
         _ => Reason::CertificateUntrusted,
     };
+    let leaf = certificate::explain(leaf);
     let detail = match error {
-        E::UnknownIssuer => {
-            format!("the certificate is by {}, which is no trusted CA", certificate::explain(leaf).issuer)
+        E::UnknownIssuer => format!("the certificate is by {}, which is no trusted CA", leaf.issuer),
+        E::ExpiredContext { not_after, .. } if leaf.not_after == time(not_after) => {
+            format!("the certificate expired at {}", shown(not_after))
         }
-        other => other.to_string(),
+        E::ExpiredContext { not_after, .. } => {
+            format!("a CA's certificate, which the server's depends on, expired at {}", shown(not_after))
+        }
+        E::NotValidYetContext { not_before, time } => {
+            format!("the certificate is not valid before {}, and it is {}", shown(not_before), shown(time))
+        }
+        E::NotValidForNameContext { expected, presented } => {
+            format!("the certificate is for {}, not for {}", names(presented), expected.to_str())
+        }
+        other => format!("the certificate cannot be used: {other}"),
     };
     Distrust { reason, detail }
+}
+
+fn time(time: &UnixTime) -> Option<Timestamp> {
+    i64::try_from(time.as_secs()).ok().and_then(|second| Timestamp::from_second(second).ok())
+}
+
+fn shown(at: &UnixTime) -> String {
+    time(at).map_or_else(|| "an unknown time".to_owned(), |at| at.to_string())
+}
+
+/// The first host names among those that webpki found in a certificate. It writes them as `DnsName("archive.example")`.
+fn names(presented: &[String]) -> String {
+    let host = |name: &String| Some(name.strip_prefix("DnsName(\"")?.strip_suffix("\")")?.to_owned());
+    let hosts: Vec<String> = presented.iter().filter_map(host).take(5).collect();
+    if hosts.is_empty() { "no host name at all".to_owned() } else { hosts.join(" and ") }
 }

@@ -171,3 +171,22 @@ impl From<Malformed> for Fault {
         Self::new(Reason::ProtocolError, malformed)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn what_is_no_printable_ascii_is_not_said() {
+        let (near, mut far) = tokio::io::duplex(100);
+        let mut wire = Wire::new(near, None);
+        for line in ["EHLO x\r\nMAIL FROM:<>", "EHLO x\n", "EHLO büro.example", "EHLO \0"] {
+            let fault = wire.command(line, Duration::from_secs(1)).await.expect_err("refused");
+            assert_eq!(fault.reason, Reason::InvalidConnection);
+        }
+        drop(wire);
+        let mut heard = Vec::new();
+        far.read_to_end(&mut heard).await.expect("the end");
+        assert!(heard.is_empty());
+    }
+}

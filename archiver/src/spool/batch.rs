@@ -60,9 +60,9 @@ pub fn seal(connection: &Connection, spool: Uuid, sealing: &Sealing, now: Timest
     ])?;
     let batch = connection.last_insert_rowid();
     for seq in &sealing.members {
-        let sql = "UPDATE copy SET batch = ?1 WHERE message = ?2 AND endpoint = ?3 AND batch IS NULL";
+        let sql = "UPDATE copy SET batch = ?1 WHERE message = ?2 AND endpoint = ?3 AND batch IS NULL AND held IS NULL";
         if connection.prepare_cached(sql)?.execute((batch, seq, &sealing.endpoint))? != 1 {
-            // Sealed twice, or never routed here: nothing of this seal may stay.
+            // Sealed twice, never routed here, or held: nothing of this seal may stay.
             return Err(rusqlite::Error::StatementChangedRows(0));
         }
     }
@@ -83,7 +83,9 @@ fn json(value: &impl serde::Serialize) -> rusqlite::Result<String> {
 
 /// The batch that `endpoint` is tried with next: the one least often tried in this outage, then the oldest.
 pub fn next(connection: &Connection, endpoint: &str) -> rusqlite::Result<Option<i64>> {
-    let sql = "SELECT id FROM batch WHERE endpoint = ?1 AND state = 'waiting' ORDER BY attempts, sequence LIMIT 1";
+    // That it is not delivered is said for the index of those.
+    let sql = "SELECT id FROM batch WHERE endpoint = ?1 AND state = 'waiting' AND state <> 'delivered'
+               ORDER BY attempts, sequence LIMIT 1";
     connection.prepare_cached(sql)?.query_row([endpoint], |row| row.get(0)).optional()
 }
 
@@ -157,9 +159,7 @@ pub fn mail(connection: &Connection, batch: i64) -> rusqlite::Result<Option<Vec<
 
 /// Marks a batch as taken by the archive, in whose words.
 pub fn delivered(connection: &Connection, batch: i64, reply: &str, now: Timestamp) -> rusqlite::Result<()> {
-    let sql = "SELECT members FROM batch WHERE id = ?1";
-    let members: String = connection.prepare_cached(sql)?.query_row([batch], |row| row.get(0))?;
-    settle(connection, &from_json::<Vec<i64>>(0, &members)?, |connection| {
+    settle(connection, &members(connection, batch)?, |connection| {
         let sql = "UPDATE batch SET state = 'delivered', delivered_at = ?2, reply = ?3, reason = NULL WHERE id = ?1";
         connection.prepare_cached(sql)?.execute((batch, now.as_millisecond(), reply))?;
         // The mail can be rendered again from its messages; kept twice, it would double what a delivered batch costs.
@@ -169,17 +169,26 @@ pub fn delivered(connection: &Connection, batch: i64, reply: &str, now: Timestam
 
 /// Sets a batch aside for a person, and says why.
 pub fn hold(connection: &Connection, batch: i64, reason: &str) -> rusqlite::Result<()> {
-    let sql = "SELECT members FROM batch WHERE id = ?1";
-    let members: String = connection.prepare_cached(sql)?.query_row([batch], |row| row.get(0))?;
-    settle(connection, &from_json::<Vec<i64>>(0, &members)?, |connection| {
+    settle(connection, &members(connection, batch)?, |connection| {
         let sql = "UPDATE batch SET state = 'held', reason = ?2 WHERE id = ?1";
         connection.prepare_cached(sql)?.execute((batch, reason)).map(drop)
     })
 }
 
-/// Notes a failed attempt, and why.
+/// The messages of a batch, for the books: when its row cannot say, then by theirs.
+pub(super) fn members(connection: &Connection, batch: i64) -> rusqlite::Result<Vec<i64>> {
+    let sql = "SELECT members FROM batch WHERE id = ?1";
+    let members: String = connection.prepare_cached(sql)?.query_row([batch], |row| row.get(0))?;
+    if let Ok(members) = from_json(0, &members) {
+        return Ok(members);
+    }
+    let mut statement = connection.prepare_cached("SELECT message FROM copy WHERE batch = ?1")?;
+    statement.query_map([batch], |row| row.get(0))?.collect()
+}
+
+/// Notes a failed attempt, and why. What was set aside meanwhile keeps the reason for that.
 pub fn failed(connection: &Connection, batch: i64, reason: &str) -> rusqlite::Result<()> {
-    let sql = "UPDATE batch SET attempts = attempts + 1, reason = ?2 WHERE id = ?1";
+    let sql = "UPDATE batch SET attempts = attempts + 1, reason = iif(state = 'waiting', ?2, reason) WHERE id = ?1";
     connection.prepare_cached(sql)?.execute((batch, reason)).map(drop)
 }
 
@@ -219,44 +228,12 @@ pub fn endpoints_of(connection: &Connection, seq: i64) -> rusqlite::Result<Vec<S
 
 /// Replaces the unrouted copy of `seq` by one for each of `endpoints`.
 pub fn reroute(connection: &Connection, seq: i64, endpoints: &[Option<String>]) -> rusqlite::Result<()> {
-    let sql = "DELETE FROM copy WHERE message = ?1 AND endpoint = '' AND batch IS NULL";
-    connection.prepare_cached(sql)?.execute([seq])?;
-    endpoints.iter().try_for_each(|endpoint| super::append::insert_copy(connection, seq, endpoint.as_deref()))
-}
-
-/// What an endpoint has to do.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Backlog {
-    /// Sealed batches waiting.
-    pub batches: i64,
-    /// Messages in them.
-    pub messages: i64,
-    /// When the oldest of them was taken.
-    pub oldest_at: Option<Timestamp>,
-    /// Batches in need of a person.
-    pub held: i64,
-    /// When a batch was last delivered.
-    pub last_delivered_at: Option<Timestamp>,
-}
-
-/// The sealed part of what `endpoint` has to do.
-pub fn backlog(connection: &Connection, endpoint: &str) -> rusqlite::Result<Backlog> {
-    let sql = "SELECT count(*) FILTER (WHERE state = 'waiting'), sum(messages) FILTER (WHERE state = 'waiting'),
-                      min(oldest_at) FILTER (WHERE state = 'waiting'), count(*) FILTER (WHERE state = 'held')
-               FROM batch WHERE endpoint = ?1 AND state <> 'delivered'";
-    let mut backlog = connection.prepare_cached(sql)?.query_row([endpoint], |row| {
-        Ok(Backlog {
-            batches: row.get(0)?,
-            messages: row.get::<_, Option<i64>>(1)?.unwrap_or(0),
-            oldest_at: row.get::<_, Option<i64>>(2)?.map(|at| time(2, at)).transpose()?,
-            held: row.get(3)?,
-            last_delivered_at: None,
-        })
-    })?;
-    let sql = "SELECT delivered_at FROM batch WHERE endpoint = ?1 AND delivered_at IS NOT NULL ORDER BY sequence DESC LIMIT 1";
-    let last = connection.prepare_cached(sql)?.query_row([endpoint], |row| row.get(0)).optional()?;
-    backlog.last_delivered_at = last.map(|at| time(0, at)).transpose()?;
-    Ok(backlog)
+    // The copies that it has already may all be delivered, or one of them held.
+    settle(connection, &[seq], |connection| {
+        let sql = "DELETE FROM copy WHERE message = ?1 AND endpoint = '' AND batch IS NULL";
+        connection.prepare_cached(sql)?.execute([seq])?;
+        endpoints.iter().try_for_each(|endpoint| super::append::insert_copy(connection, seq, endpoint.as_deref()))
+    })
 }
 
 pub(super) fn from_json<T: serde::de::DeserializeOwned>(column: usize, text: &str) -> rusqlite::Result<T> {
@@ -267,23 +244,4 @@ pub(super) fn from_json<T: serde::de::DeserializeOwned>(column: usize, text: &st
 
 pub(super) fn time(column: usize, millis: i64) -> rusqlite::Result<Timestamp> {
     Timestamp::from_millisecond(millis).map_err(|_| rusqlite::Error::IntegralValueOutOfRange(column, millis))
-}
-
-/// Messages of an endpoint that are in no batch yet.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct OpenMessages {
-    /// How many.
-    pub messages: i64,
-    /// When the oldest of them was taken.
-    pub oldest_at: Option<Timestamp>,
-}
-
-/// The unsealed part of what `endpoint` has to do.
-pub fn open_messages(connection: &Connection, endpoint: &str) -> rusqlite::Result<OpenMessages> {
-    let sql = "SELECT count(*), min(received_at) FROM copy JOIN message ON seq = message
-               WHERE batch IS NULL AND endpoint = ?1";
-    connection.prepare_cached(sql)?.query_row([endpoint], |row| {
-        let oldest: Option<i64> = row.get(1)?;
-        Ok(OpenMessages { messages: row.get(0)?, oldest_at: oldest.map(|at| time(1, at)).transpose()? })
-    })
 }

@@ -32,7 +32,7 @@ impl State {
     }
 
     /// From the name in the spool. An unknown one is a newer program's or a damaged row's: a person must look.
-    pub(super) fn of_batch(name: &str) -> Self {
+    pub(super) fn named(name: &str) -> Self {
         match name {
             "delivered" => Self::Delivered,
             "waiting" => Self::Waiting,
@@ -40,6 +40,14 @@ impl State {
         }
     }
 }
+
+/// The name of a copy's state: its batch's, or while it is in none its own.
+pub(super) const COPY_STATE: &str = "coalesce(batch.state, iif(copy.held IS NULL, 'waiting', 'held'))";
+
+/// Counts the waiting messages that no endpoint is known for. One with another copy that is held is not waiting.
+const UNROUTED: &str = "SELECT count(*) FROM copy WHERE batch IS NULL AND endpoint = '' AND NOT EXISTS (
+    SELECT 1 FROM copy AS other LEFT JOIN batch ON batch.id = other.batch WHERE other.message = copy.message
+    AND (other.held IS NOT NULL OR batch.state NOT IN ('waiting', 'delivered')))";
 
 /// Messages by state; as an argument, by how many each changes.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
@@ -68,9 +76,8 @@ impl Books {
 
     /// The totals as the spool keeps them.
     pub fn read(connection: &Connection) -> rusqlite::Result<Self> {
-        let sql = "SELECT acknowledged, delivered, waiting, held, excluded,
-                   (SELECT count(*) FROM copy WHERE batch IS NULL AND endpoint = '') FROM books";
-        connection.prepare_cached(sql)?.query_row([], |row| {
+        let sql = format!("SELECT acknowledged, delivered, waiting, held, excluded, ({UNROUTED}) FROM books");
+        connection.prepare_cached(&sql)?.query_row([], |row| {
             Ok(Self {
                 acknowledged: row.get(0)?,
                 delivered: row.get(1)?,
@@ -104,12 +111,12 @@ impl Books {
 
 /// The state of the stored message `seq`: the worst of its copies'.
 pub(super) fn state_of(connection: &Connection, seq: i64) -> rusqlite::Result<State> {
-    let sql = "SELECT batch.state FROM copy LEFT JOIN batch ON batch.id = copy.batch WHERE copy.message = ?1";
-    let mut statement = connection.prepare_cached(sql)?;
-    let states = statement.query_map([seq], |row| row.get::<_, Option<String>>(0))?;
+    let sql = format!("SELECT {COPY_STATE} FROM copy LEFT JOIN batch ON batch.id = copy.batch WHERE copy.message = ?1");
+    let mut statement = connection.prepare_cached(&sql)?;
+    let states = statement.query_map([seq], |row| row.get::<_, String>(0))?;
     let mut worst = State::Delivered;
     for state in states {
-        worst = worst.max(state?.map_or(State::Waiting, |name| State::of_batch(&name)));
+        worst = worst.max(State::named(&state?));
     }
     Ok(worst)
 }
@@ -156,7 +163,6 @@ pub(super) fn recount(connection: &Connection) -> rusqlite::Result<Books> {
         };
         books.count(state, 1);
     }
-    let unrouted = "SELECT count(*) FROM copy WHERE batch IS NULL AND endpoint = ''";
-    books.unrouted = connection.query_row(unrouted, [], |row| row.get(0))?;
+    books.unrouted = connection.query_row(UNROUTED, [], |row| row.get(0))?;
     Ok(books)
 }

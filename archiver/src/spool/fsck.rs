@@ -7,7 +7,7 @@ use rusqlite::{Connection, OpenFlags};
 use super::{
     OpenError, batch,
     books::{Books, recount},
-    lock,
+    lock, schema,
 };
 use crate::render;
 
@@ -27,7 +27,14 @@ pub fn fsck(folder: &Path) -> Result<Finding, OpenError> {
     let _lock = lock(folder)?;
     // Opened for writing, though nothing is written: a WAL left by a crash can only be read by replaying it.
     let connection = Connection::open_with_flags(file, OpenFlags::SQLITE_OPEN_READ_WRITE).map_err(database)?;
-    check(&connection).map_err(database)
+    // Undone by its end: a spool of an earlier format is looked at in the newest, and stays what it is.
+    let look = connection.unchecked_transaction().map_err(database)?;
+    schema::migrate(&look).map_err(database)?.map_err(|needs| OpenError::Newer {
+        path: folder.to_owned(),
+        needs,
+        knows: schema::FORMAT,
+    })?;
+    check(&look).map_err(database)
 }
 
 fn check(connection: &Connection) -> rusqlite::Result<Finding> {
@@ -85,4 +92,28 @@ fn check_batches(connection: &Connection, faults: &mut Vec<String>) -> rusqlite:
         }
     }
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::spool::Spool;
+
+    #[test]
+    fn a_spool_of_an_earlier_format_is_checked_and_stays_what_it_is() {
+        let folder = tempfile::tempdir().expect("a folder");
+        drop(Spool::open(folder.path()).expect("a spool"));
+        let connection = Connection::open(folder.path().join("spool.db")).expect("a database");
+        let back =
+            "DROP INDEX copy_held; ALTER TABLE copy DROP COLUMN held; ALTER TABLE outage DROP COLUMN endpoint_uid;
+                    UPDATE format SET version = 1, needs = 1";
+        connection.execute_batch(back).expect("the first format");
+        let finding = fsck(folder.path()).expect("readable");
+        assert_eq!((finding.books, finding.faults), (Books::default(), vec![]));
+        let version = connection.query_row("SELECT version FROM format", [], |row| row.get::<_, i64>(0));
+        assert_eq!(version.expect("readable"), 1);
+        drop(Spool::open(folder.path()).expect("a spool"));
+        let version = connection.query_row("SELECT version FROM format", [], |row| row.get::<_, i64>(0));
+        assert_eq!(version.expect("readable"), 2);
+    }
 }

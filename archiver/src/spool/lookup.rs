@@ -7,7 +7,7 @@ use serde::Serialize;
 use super::{
     append::Group,
     batch::{group, time},
-    books::{State, state_of},
+    books::{COPY_STATE, State, state_of},
 };
 
 /// What the spool knows of a message.
@@ -34,7 +34,7 @@ pub struct CopyState {
     pub endpoint: Option<String>,
     /// Its state.
     pub state: State,
-    /// While it is in no batch: what windows group its message by.
+    /// While it waits in no batch: what windows group its message by.
     #[serde(skip)]
     pub open: Option<Group>,
     /// The batch that it is in.
@@ -49,7 +49,7 @@ pub struct CopyState {
     /// The archive's words when it took it.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub reply: Option<String>,
-    /// Why it is not delivered yet.
+    /// Why it is not delivered yet; of a held one, what a person must look at.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub reason: Option<String>,
 }
@@ -76,18 +76,21 @@ pub fn lookup(connection: &Connection, source: &str, id: &str) -> rusqlite::Resu
 }
 
 fn copies(connection: &Connection, seq: i64) -> rusqlite::Result<Vec<CopyState>> {
-    let sql = "SELECT copy.endpoint, batch.state, batch.sequence, batch.delivered_at, batch.reply, batch.reason,
-                      message.source, message.room, message.thread, message.sender
-               FROM copy JOIN message ON message.seq = copy.message LEFT JOIN batch ON batch.id = copy.batch
-               WHERE copy.message = ?1";
-    let mut statement = connection.prepare_cached(sql)?;
+    let sql = format!(
+        "SELECT copy.endpoint, {COPY_STATE}, batch.sequence, batch.delivered_at, batch.reply,
+                coalesce(batch.reason, copy.held), message.source, message.room, message.thread, message.sender
+         FROM copy JOIN message ON message.seq = copy.message LEFT JOIN batch ON batch.id = copy.batch
+         WHERE copy.message = ?1"
+    );
+    let mut statement = connection.prepare_cached(&sql)?;
     let copies = statement.query_map([seq], |row| {
         let endpoint: String = row.get(0)?;
         let sequence: Option<i64> = row.get(2)?;
+        let state = State::named(&row.get::<_, String>(1)?);
         Ok(CopyState {
-            state: row.get::<_, Option<String>>(1)?.map_or(State::Waiting, |name| State::of_batch(&name)),
+            state,
             batch: sequence.map(|sequence| format!("{endpoint}-{sequence}")),
-            open: sequence.is_none().then(|| group(row, 6)).transpose()?,
+            open: (sequence.is_none() && state == State::Waiting).then(|| group(row, 6)).transpose()?,
             window_ends_at: None,
             delivered_at: row.get::<_, Option<i64>>(3)?.map(|at| time(3, at)).transpose()?,
             reply: row.get(4)?,

@@ -1,13 +1,15 @@
 //! The tables of the spool, with the settings that make a commit durable.
 //!
-//! Migrations only add. `format.needs` is the oldest format number whose programs may open the file.
+//! Migrations only add. `format.version` is the number of the file's format, and `format.needs` the oldest number whose
+//! programs may open the file.
 
 use rusqlite::{Connection, OptionalExtension};
 use uuid::Uuid;
 
 /// The newest format that this program knows.
-pub const FORMAT: i64 = 1;
+pub const FORMAT: i64 = 2;
 
+/// The tables of the first format.
 const TABLES: &str = "
     CREATE TABLE format (uuid TEXT NOT NULL, version INTEGER NOT NULL, needs INTEGER NOT NULL) STRICT;
 
@@ -101,6 +103,17 @@ const TABLES: &str = "
     INSERT INTO books VALUES (0, 0, 0, 0, 0);
 ";
 
+/// The second format. Earlier programs would count a copy that is held before it is in a batch as waiting: they may not
+/// open it.
+const HELD_COPIES: &str = "
+    -- Why a copy is held that is in no batch; a batch has its own state and reason.
+    ALTER TABLE copy ADD COLUMN held TEXT;
+    CREATE INDEX copy_held ON copy (endpoint, message) WHERE held IS NOT NULL;
+    -- Of the endpoint that failed: another one of its name has no part in the outage.
+    ALTER TABLE outage ADD COLUMN endpoint_uid TEXT;
+    UPDATE format SET version = 2, needs = 2;
+";
+
 /// Sets `connection` up for durable commits and makes the tables of a new file. Answers the spool's UUID, or the format
 /// number that the file needs when this program is too old for it.
 pub fn prepare(connection: &Connection) -> rusqlite::Result<Result<Uuid, i64>> {
@@ -118,13 +131,51 @@ pub fn prepare(connection: &Connection) -> rusqlite::Result<Result<Uuid, i64>> {
     if connection.query_row(known, [], |row| row.get::<_, i64>(0))? == 0 {
         let make = connection.unchecked_transaction()?;
         make.execute_batch(TABLES)?;
-        let uuid = Uuid::new_v4().to_string();
-        make.execute("INSERT INTO format VALUES (?1, ?2, ?2)", (uuid, FORMAT))?;
+        make.execute("INSERT INTO format VALUES (?1, 1, 1)", [Uuid::new_v4().to_string()])?;
         make.commit()?;
     }
-    let row = |row: &rusqlite::Row<'_>| Ok((row.get::<_, String>(0)?, row.get::<_, i64>(1)?));
-    let found = connection.query_row("SELECT uuid, needs FROM format", [], row).optional()?;
-    let (uuid, needs) = found.ok_or(rusqlite::Error::QueryReturnedNoRows)?;
-    let uuid = Uuid::parse_str(&uuid).map_err(|_| rusqlite::Error::InvalidQuery)?;
-    Ok(if needs > FORMAT { Err(needs) } else { Ok(uuid) })
+    let change = connection.unchecked_transaction()?;
+    let migrated = migrate(&change)?;
+    change.commit()?;
+    Ok(migrated)
+}
+
+/// Brings the tables to the newest format, within the caller's transaction. Answers as [`prepare`] does.
+pub fn migrate(connection: &Connection) -> rusqlite::Result<Result<Uuid, i64>> {
+    let row = |row: &rusqlite::Row<'_>| Ok((row.get::<_, String>(0)?, row.get::<_, i64>(1)?, row.get::<_, i64>(2)?));
+    let found = connection.query_row("SELECT uuid, version, needs FROM format", [], row).optional()?;
+    let (uuid, version, needs) = found.ok_or(rusqlite::Error::QueryReturnedNoRows)?;
+    if needs > FORMAT {
+        return Ok(Err(needs));
+    }
+    if version < 2 {
+        connection.execute_batch(HELD_COPIES)?;
+    }
+    Uuid::parse_str(&uuid).map(Ok).map_err(|_| rusqlite::Error::InvalidQuery)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_spool_of_the_first_format_is_brought_to_the_newest_with_its_rows() {
+        let connection = Connection::open_in_memory().expect("a database");
+        connection.execute_batch(TABLES).expect("tables");
+        let uuid = Uuid::new_v4();
+        connection.execute("INSERT INTO format VALUES (?1, 1, 1)", [uuid.to_string()]).expect("written");
+        connection.execute("INSERT INTO copy (message, endpoint) VALUES (1, 'journal')", []).expect("written");
+        assert_eq!(prepare(&connection).expect("migrated"), Ok(uuid));
+        assert_eq!(prepare(&connection).expect("the same again"), Ok(uuid));
+        let held = |row: &rusqlite::Row<'_>| row.get::<_, Option<String>>(0);
+        assert_eq!(connection.query_row("SELECT held FROM copy", [], held).expect("kept"), None);
+    }
+
+    #[test]
+    fn a_spool_of_a_newer_format_is_left_alone() {
+        let connection = Connection::open_in_memory().expect("a database");
+        prepare(&connection).expect("a new spool").expect("of our format");
+        connection.execute("UPDATE format SET version = 9, needs = 8", []).expect("written");
+        assert_eq!(prepare(&connection).expect("readable"), Err(8));
+    }
 }

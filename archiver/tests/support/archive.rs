@@ -42,7 +42,7 @@ pub fn envelope() -> Envelope {
 
 pub fn client(host: &Host, authority: &Authority) -> Client {
     let trust = Trust::new(Some(authority.pem().as_bytes())).expect("a root");
-    Client::new(Arc::new(host.clone()), trust, Timeouts::delivery(), "archiver.acme.example")
+    Client::new(Arc::new(host.clone()), trust, Timeouts::delivery())
 }
 
 /// Opens a session as deliveries do.

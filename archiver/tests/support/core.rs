@@ -1,9 +1,11 @@
 //! The archiver without its sockets: ingest, spool, windows and couriers under virtual time, before a scripted archive.
 
 use std::{
+    convert::Infallible,
     fs,
     path::Path,
     sync::{Arc, atomic::AtomicBool},
+    time::Duration,
 };
 
 use archiver::{
@@ -12,7 +14,7 @@ use archiver::{
     ingest::{self, Ingest, callers::Callers},
     metrics::Metrics,
     now::Now,
-    seal::Sealer,
+    seal::{Sealer, Tell},
     spool::{
         Spool,
         books::Books,
@@ -21,12 +23,13 @@ use archiver::{
     window,
 };
 use axum::{Router, body::Body, http::Request};
+use futures::stream;
 use jiff::Timestamp;
 use serde_json::{Value, json};
 use tokio::{
     sync::{mpsc, watch},
     task::JoinSet,
-    time::Instant,
+    time::{Instant, sleep},
 };
 use tower::ServiceExt;
 
@@ -89,13 +92,14 @@ impl Core {
             credentials,
             sealed,
             stopping,
-            turned,
+            turned: turned.clone(),
             metrics: metrics.clone(),
             now: now.clone(),
         };
         let mut tasks = JoinSet::new();
         tasks.spawn(async { writer.run().await.expect("the spool holds") });
-        let sealer = Sealer::start(spool.clone(), resources.clone(), windows.clone(), now.clone(), seals)
+        let tell = Tell { sealed: seals, turned };
+        let sealer = Sealer::start(spool.clone(), resources.clone(), windows.clone(), now.clone(), tell)
             .await
             .expect("a readable spool");
         tasks.spawn(async { sealer.run(arrived).await.expect("sealing goes on") });
@@ -128,19 +132,30 @@ impl Core {
 
     /// Posts anything; answers the status and the body.
     pub async fn ask(&self, body: &Value) -> (u16, Value) {
-        self.request(Request::post("/v1/messages"), body.to_string()).await
+        self.request(Request::post("/v1/messages"), body.to_string().into()).await
+    }
+
+    /// Posts messages whose bytes come only after a while.
+    pub async fn post_slowly(&self, messages: Value, takes: Duration) {
+        let text = messages.to_string();
+        let body = Body::from_stream(stream::once(async move {
+            sleep(takes).await;
+            Ok::<_, Infallible>(text)
+        }));
+        let (status, answer) = self.request(Request::post("/v1/messages"), body).await;
+        assert_eq!(status, 200, "{answer}");
     }
 
     /// Where a message is.
     pub async fn look(&self, id: usize) -> Value {
-        let (status, answer) = self.request(Request::get(format!("/v1/messages/chat/{id}")), String::new()).await;
+        let (status, answer) = self.request(Request::get(format!("/v1/messages/chat/{id}")), Body::empty()).await;
         assert_eq!(status, 200, "{answer}");
         answer
     }
 
-    async fn request(&self, request: axum::http::request::Builder, body: String) -> (u16, Value) {
+    async fn request(&self, request: axum::http::request::Builder, body: Body) -> (u16, Value) {
         let request = request.header("authorization", "Bearer t").header("content-type", "application/json");
-        let request = request.body(Body::from(body)).expect("a request");
+        let request = request.body(body).expect("a request");
         let response = self.router.clone().oneshot(request).await.expect("an answer");
         let status = response.status().as_u16();
         let body = axum::body::to_bytes(response.into_body(), 1 << 20).await.expect("a body");
@@ -156,7 +171,8 @@ impl Core {
 
     /// The journal's outage.
     pub async fn outage(&self) -> Record {
-        self.spool.read(|connection| outage::read(connection, "journal")).await.expect("readable")
+        let uid = self.publish.borrow().endpoints["journal"].uid.clone();
+        self.spool.read(move |connection| outage::read(connection, "journal", &uid)).await.expect("readable")
     }
 }
 

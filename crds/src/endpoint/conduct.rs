@@ -3,25 +3,27 @@
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use crate::{ByteSize, Span};
+use crate::{
+    ByteSize, Span,
+    rules::{self, Rung},
+};
 
 /// How messages are grouped into mails.
 #[derive(Serialize, Deserialize, Clone, Debug, PartialEq, JsonSchema)]
 #[serde(rename_all = "camelCase", default)]
-#[schemars(extend("x-kubernetes-validations" = [
-    {"rule": "duration(self.window) >= duration('1s') && duration(self.window) <= duration('24h')", "message": "window is between 1s and 24h"}
-]))]
 pub struct Batching {
-    /// How long a conversation is gathered, from its first message; between 1s and 24h.
+    /// How long a conversation is gathered, from its first message. Then all of it is sent.
+    #[schemars(extend("x-kubernetes-validations" = rules::span("1s", "24h")))]
     pub window: Span,
-    /// The most messages in one mail.
+    /// The most messages in one mail. A conversation with more of them becomes several mails.
     #[schemars(range(min = 1, max = 50))]
     pub max_messages: i32,
-    /// The most bytes of messages in one mail; a larger message goes alone.
+    /// The most bytes of messages and attachments in one mail, before they are encoded. A larger message goes alone.
+    #[schemars(extend("x-kubernetes-validations" = rules::size("1Ki", "512Mi")))]
     pub max_bytes: ByteSize,
-    /// PerUser: a mail for each sender in a room; PerRoom: one for the room.
+    /// How the messages of a group chat are divided. PerUser: a mail for each sender. PerRoom: one for the whole room.
     pub group_chats: GroupChats,
-    /// WindowEnd: nothing before the window ends; WhenFull: also when maxMessages are there.
+    /// When a window is sent. WindowEnd: when it ends, not before. WhenFull: also as soon as maxMessages are there.
     pub release: Release,
 }
 
@@ -55,21 +57,19 @@ pub enum Release {
     WhenFull,
 }
 
-/// When a failed delivery is tried again.
+/// When a failed delivery is tried again, and when a person is asked for. Nothing is ever deleted undelivered.
 #[derive(Serialize, Deserialize, Clone, Debug, PartialEq, JsonSchema)]
 #[serde(rename_all = "camelCase", default)]
-#[schemars(extend("x-kubernetes-validations" = [
-    {"rule": "self.ladder.all(r, duration(r) >= duration('1s') && duration(r) <= duration('24h'))", "message": "each rung of the ladder is between 1s and 24h"},
-    {"rule": "duration(self.interval) >= duration('1s') && duration(self.interval) <= duration('24h')", "message": "interval is between 1s and 24h"},
-    {"rule": "duration(self.giveUpAfter) <= duration('2160h')", "message": "giveUpAfter is at most 2160h"}
-]))]
 pub struct Retry {
-    /// The delays after the first failures.
-    #[schemars(length(max = 16))]
+    /// The delays after the first failures of an outage, one after the other, each counted from the end of the attempt
+    /// before. Up to a twentieth is added, always the same for one endpoint.
+    #[schemars(length(max = 16), extend("x-kubernetes-validations" = rules::climbing()), with = "Vec<Rung>")]
     pub ladder: Vec<Span>,
-    /// The delay after the ladder's last rung.
+    /// The delay after every further failure.
+    #[schemars(extend("x-kubernetes-validations" = rules::span("1s", "24h")))]
     pub interval: Span,
-    /// How long an outage lasts before its batches are held for a person; at most 2160h.
+    /// How long a batch may fail before it is held for a person. The time while the endpoint is suspended does not count.
+    #[schemars(extend("x-kubernetes-validations" = rules::span("1s", "2160h")))]
     pub give_up_after: Span,
 }
 
@@ -87,10 +87,10 @@ impl Default for Retry {
 #[derive(Serialize, Deserialize, Clone, Debug, PartialEq, JsonSchema)]
 #[serde(rename_all = "camelCase", default)]
 pub struct Delivery {
-    /// The most connections at once.
+    /// The most connections to the archive at once.
     #[schemars(range(min = 1, max = 32))]
     pub max_connections: i32,
-    /// The most mails in a minute; 0 is no limit.
+    /// The most mails in a minute. 0: no limit.
     #[schemars(range(min = 0, max = 100_000))]
     pub max_mails_per_minute: i32,
 }
@@ -101,16 +101,16 @@ impl Default for Delivery {
     }
 }
 
-/// When the connection is tested.
+/// When the connection is tested. A test goes through all that a delivery does, up to the recipients.
 #[derive(Serialize, Deserialize, Clone, Debug, PartialEq, JsonSchema)]
 #[serde(rename_all = "camelCase", default)]
-#[schemars(extend("x-kubernetes-validations" = [
-    {"rule": "duration(self.interval) >= duration('10s')", "message": "the interval of tests is at least 10s"}
-]))]
 pub struct Testing {
-    /// How often the connection is tested, besides after changes; at least 10s.
+    /// How often the connection is tested, besides after every change of it or of its credentials. A test that failed is
+    /// repeated sooner, after 1 minute, then 2, 4 and so on, unless the credentials were refused: accounts lock. To test at
+    /// once, annotate the endpoint with imarchive.dev/test-requested-at and any new value.
+    #[schemars(extend("x-kubernetes-validations" = rules::span("10s", "168h")))]
     pub interval: Span,
-    /// Whether a test ends with a real, marked mail.
+    /// Whether a test ends with a real mail to the recipients, marked as a test.
     pub send_message: bool,
 }
 

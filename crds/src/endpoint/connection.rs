@@ -5,7 +5,11 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
-use crate::{Address, Domain, archiver::ObjectRef};
+use crate::{
+    Address, Domain,
+    archiver::ObjectRef,
+    rules::{self, Mailbox},
+};
 
 /// Kinds of archives.
 #[derive(Serialize, Deserialize, Clone, Copy, Debug, PartialEq, Eq, JsonSchema)]
@@ -41,31 +45,46 @@ pub enum FromHeader {
 /// Any mailbox that is reached over verified TLS.
 #[derive(KubeSchema, Serialize, Deserialize, Clone, Debug, PartialEq)]
 #[serde(rename_all = "camelCase")]
-#[x_kube(validation = Rule::new("!(self.tls == 'Implicit' && has(self.port) && self.port == 25)").message("port 25 is never implicit TLS: use 465, or tls StartTLS"))]
-#[x_kube(validation = Rule::new("self.tls == 'Implicit' || !has(self.startTlsPort)").message("startTlsPort is for tls Implicit"))]
+#[x_kube(
+    validation = Rule::new("!(self.tls == 'Implicit' && has(self.port) && self.port == 25)")
+        .message("port 25 is never implicit TLS: use 465, or tls StartTLS")
+)]
+#[x_kube(
+    validation = Rule::new("self.tls == 'Implicit' || !has(self.startTlsPort)")
+        .message("a startTlsPort is for tls Implicit alone")
+)]
+#[x_kube(
+    validation = Rule::new("self.tls != 'Implicit' || (has(self.port) ? self.port : 465) != (has(self.startTlsPort) ? self.startTlsPort : 587)")
+        .message("port and startTlsPort must differ: one port cannot speak TLS both from the first byte and after STARTTLS")
+)]
 pub struct Smtp {
-    /// The server's name, which its certificate must bear.
+    /// The server's name, as its certificate bears it.
     pub host: Domain,
-    /// 25 for StartTLS and 465 for Implicit when unset.
+    /// The port that mail goes to. When unset: 25 with tls StartTLS, 465 with Implicit.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(range(min = 1, max = 65535))]
     pub port: Option<i32>,
-    /// How the connection becomes encrypted.
+    /// How the connection becomes encrypted. StartTLS: by the STARTTLS command, before anything else is said. Implicit: from
+    /// the first byte. Plain text does not exist, and the certificate is always verified.
     #[serde(default)]
     pub tls: Tls,
-    /// Implicit only: the port where the server's support of STARTTLS is proved; 587 when unset.
+    /// With tls Implicit: the port where a test proves that the server supports STARTTLS, as it must all the same. No mail
+    /// goes there. When unset: 587.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(range(min = 1, max = 65535))]
     pub start_tls_port: Option<i32>,
-    /// The envelope sender, to which the server's bounces go.
+    /// The sender in the envelope, whom the archive's bounces go to; its domain is in every Message-ID.
+    #[schemars(with = "Mailbox")]
     pub from: Address,
-    /// Who stands in the From header.
+    /// Who stands in the From header. Participant: the first participant of the conversation, with from as the Sender.
+    /// Service: the address in from, for archives that refuse mails From somebody else.
     #[serde(default)]
     pub from_header: FromHeader,
-    /// The archive's mailboxes: each mail goes to all of them.
-    #[schemars(length(min = 1, max = 20), extend("x-kubernetes-list-type" = "set"))]
+    /// The archive's mailboxes. Each mail goes to all of them: if one is refused, none gets it.
+    #[schemars(with = "Vec<Mailbox>", length(min = 1, max = 20), extend("x-kubernetes-list-type" = "set"))]
     pub recipients: Vec<Address>,
-    /// A Secret of type kubernetes.io/basic-auth; without it nothing is authenticated.
+    /// The Secret, of type kubernetes.io/basic-auth, whose username and password are shown to the archive. Without it nobody
+    /// is authenticated.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub credentials_secret_ref: Option<ObjectRef>,
 }
@@ -73,27 +92,36 @@ pub struct Smtp {
 /// Global Relay Archive: STARTTLS with authentication, mails of at most 250 MiB.
 #[derive(KubeSchema, Serialize, Deserialize, Clone, Debug, PartialEq)]
 #[serde(rename_all = "camelCase")]
-#[x_kube(validation = Rule::new("(self.account == 'Custom') == has(self.host)").message("host is for account Custom, which needs it"))]
-#[x_kube(validation = Rule::new("self.account == 'Custom' || !has(self.port)").message("port is for account Custom"))]
+#[x_kube(
+    validation = Rule::new("(self.account == 'Custom') == has(self.host)")
+        .message("account Custom needs a host, and no other account has one")
+)]
+#[x_kube(
+    validation = Rule::new("self.account == 'Custom' || !has(self.port)")
+        .message("a port is for account Custom alone")
+)]
 pub struct GlobalRelay {
-    /// The kind of account, which names the server.
+    /// The kind of account, which names the server. A9: mailarchivespool1.globalrelay.com. A10: feeds.globalrelay.com. Both
+    /// on port 25. Custom: the host and port below.
     pub account: GlobalRelayAccount,
-    /// Account Custom: the server's name.
+    /// The server's name, as its certificate bears it, for account Custom.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub host: Option<Domain>,
-    /// Account Custom: the server's port; 25 when unset.
+    /// The server's port, for account Custom. When unset: 25.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(range(min = 1, max = 65535))]
     pub port: Option<i32>,
-    /// The account's mailbox.
+    /// The account's mailbox, as Global Relay named it.
+    #[schemars(with = "Mailbox")]
     pub recipient: Address,
-    /// The envelope sender.
+    /// The sender in the envelope, whom the archive's bounces go to; its domain is in every Message-ID.
+    #[schemars(with = "Mailbox")]
     pub from: Address,
-    /// A Secret of type kubernetes.io/basic-auth.
+    /// The Secret, of type kubernetes.io/basic-auth, whose username and password are shown to the archive.
     pub credentials_secret_ref: ObjectRef,
     /// The value of the header X-GlobalRelay-MsgType.
     #[serde(default = "default_message_type")]
-    #[schemars(length(min = 1, max = 64), regex(pattern = "^[A-Za-z0-9][A-Za-z0-9 ._-]*$"))]
+    #[schemars(length(min = 1, max = 64), extend("x-kubernetes-validations" = rules::header_word()))]
     pub message_type: String,
 }
 
@@ -115,27 +143,42 @@ pub enum GlobalRelayAccount {
 /// HP Autonomy DRC-CM.
 #[derive(KubeSchema, Serialize, Deserialize, Clone, Debug, PartialEq)]
 #[serde(rename_all = "camelCase")]
-#[x_kube(validation = Rule::new("!(self.tls == 'Implicit' && has(self.port) && self.port == 25)").message("port 25 is never implicit TLS: use 465, or tls StartTLS"))]
-#[x_kube(validation = Rule::new("self.tls == 'Implicit' || !has(self.startTlsPort)").message("startTlsPort is for tls Implicit"))]
+#[x_kube(
+    validation = Rule::new("!(self.tls == 'Implicit' && has(self.port) && self.port == 25)")
+        .message("port 25 is never implicit TLS: use 465, or tls StartTLS")
+)]
+#[x_kube(
+    validation = Rule::new("self.tls == 'Implicit' || !has(self.startTlsPort)")
+        .message("a startTlsPort is for tls Implicit alone")
+)]
+#[x_kube(
+    validation = Rule::new("self.tls != 'Implicit' || (has(self.port) ? self.port : 465) != (has(self.startTlsPort) ? self.startTlsPort : 587)")
+        .message("port and startTlsPort must differ: one port cannot speak TLS both from the first byte and after STARTTLS")
+)]
 pub struct AutonomyDrcCm {
-    /// The server's name, which its certificate must bear.
+    /// The server's name, as its certificate bears it.
     pub host: Domain,
-    /// 25 for StartTLS and 465 for Implicit when unset.
+    /// The port that mail goes to. When unset: 25 with tls StartTLS, 465 with Implicit.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(range(min = 1, max = 65535))]
     pub port: Option<i32>,
-    /// How the connection becomes encrypted.
+    /// How the connection becomes encrypted. StartTLS: by the STARTTLS command, before anything else is said. Implicit: from
+    /// the first byte. Plain text does not exist, and the certificate is always verified.
     #[serde(default)]
     pub tls: Tls,
-    /// Implicit only: the port where the server's support of STARTTLS is proved; 587 when unset.
+    /// With tls Implicit: the port where a test proves that the server supports STARTTLS, as it must all the same. No mail
+    /// goes there. When unset: 587.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(range(min = 1, max = 65535))]
     pub start_tls_port: Option<i32>,
     /// The archive's mailbox.
+    #[schemars(with = "Mailbox")]
     pub recipient: Address,
-    /// The envelope sender.
+    /// The sender in the envelope, whom the archive's bounces go to; its domain is in every Message-ID.
+    #[schemars(with = "Mailbox")]
     pub from: Address,
-    /// A Secret of type kubernetes.io/basic-auth; without it nothing is authenticated.
+    /// The Secret, of type kubernetes.io/basic-auth, whose username and password are shown to the archive. Without it nobody
+    /// is authenticated.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub credentials_secret_ref: Option<ObjectRef>,
 }

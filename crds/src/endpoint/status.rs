@@ -5,49 +5,55 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::Connection;
-use crate::{Reason, Stage, TestReport};
+use crate::{Reason, Stage, TestReport, condition};
 
 /// What is observed of an endpoint.
 #[derive(Serialize, Deserialize, Clone, Debug, Default, PartialEq, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct ArchivingEndpointStatus {
-    /// The generation that the conditions speak of.
+    /// The metadata.generation that this status speaks of; -1 before the first time.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub observed_generation: Option<i64>,
-    /// Ready, Tested, Accepted, Delivering, Default; Reconciling or Stalled while true.
+    /// Tested: the last test of this connection passed. Accepted: mail is delivered by it. Ready: both. Delivering: not
+    /// suspended, and no outage. Default: users named nowhere belong here. And while it is so, Reconciling (time is needed) or
+    /// Stalled (a person is needed).
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
-    #[schemars(extend("x-kubernetes-list-type" = "map", "x-kubernetes-list-map-keys" = ["type"]))]
+    #[schemars(schema_with = "condition::list_schema")]
     pub conditions: Vec<Condition>,
-    /// The server and port of the connection.
+    /// Server and port of the connection in spec.
     #[serde(skip_serializing_if = "Option::is_none")]
+    #[schemars(length(max = 300))]
     pub host: Option<String>,
-    /// Whether users named nowhere belong here.
+    /// Whether this is the default endpoint: that of users whom no UserAssignment names.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub default: Option<bool>,
-    /// When `default` last became true: the latest request wins.
+    /// When spec.default became true. Of several endpoints the latest is the default.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub default_requested_at: Option<Time>,
-    /// How many users assignments name for this endpoint, conflicts taken off.
+    /// How many users belong here by a UserAssignment.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub users: Option<i64>,
-    /// Messages waiting for this endpoint.
+    /// How many messages wait for this endpoint.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub pending_messages: Option<i64>,
-    /// What is delivered by: the block that last passed its test.
+    /// The connection that mail is delivered by: the last one that passed a test. A changed one takes its place once it
+    /// passes.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub accepted: Option<Accepted>,
-    /// The last test.
+    /// The last test, stage by stage.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub test: Option<TestReport>,
-    /// The outage, if there is one.
+    /// The outage: the failed deliveries since the last that succeeded.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub retry: Option<RetryStatus>,
-    /// What each archiver pod says of this endpoint. Each pod writes its own row.
+    /// What the archiver's pods say of this endpoint. Each pod writes its own row.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
-    #[schemars(extend("x-kubernetes-list-type" = "map", "x-kubernetes-list-map-keys" = ["name"]))]
+    #[schemars(length(max = 100), extend("x-kubernetes-list-type" = "map", "x-kubernetes-list-map-keys" = ["name"]))]
     pub archivers: Vec<ArchiverRow>,
-    /// The value of the annotation `imarchive.dev/test-requested-at` that was last acted on.
+    /// The value of the annotation imarchive.dev/test-requested-at that the last test answers.
     #[serde(skip_serializing_if = "Option::is_none")]
+    // As long as annotations can be: it echoes one.
+    #[schemars(length(max = 262_144))]
     pub last_handled_test_at: Option<String>,
 }
 
@@ -55,9 +61,9 @@ pub struct ArchivingEndpointStatus {
 #[derive(Serialize, Deserialize, Clone, Debug, PartialEq, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct Accepted {
-    /// The generation whose block this is.
+    /// The metadata.generation whose connection this is.
     pub generation: i64,
-    /// The block.
+    /// The type and its block, as in spec.
     pub connection: Connection,
 }
 
@@ -65,35 +71,36 @@ pub struct Accepted {
 #[derive(Serialize, Deserialize, Clone, Debug, Default, PartialEq, JsonSchema)]
 #[serde(rename_all = "camelCase", default)]
 pub struct RetryStatus {
-    /// How often it was tried in this outage.
+    /// How many attempts failed in this outage; 0 while there is none.
     pub attempt: i64,
-    /// When the outage began.
+    /// When the first attempt of the outage failed.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub first_failure_at: Option<Time>,
-    /// When it was last tried.
+    /// When the last attempt failed.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub last_attempt_at: Option<Time>,
-    /// When it is tried next.
+    /// When the next attempt is made.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub next_attempt_at: Option<Time>,
-    /// When the first batch is held for a person.
+    /// When the first batch is held for a person, if it goes on.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub give_up_at: Option<Time>,
-    /// The number of this outage.
+    /// The number of the outage, counted over the endpoint's life; of the next one while there is none.
     pub outage: i64,
-    /// Each try.
+    /// Every failed attempt of the outage; of more than 100 the first 20 and the last 80.
+    #[schemars(length(max = 100))]
     pub log: Vec<RetryLogRow>,
 }
 
-/// One failed try.
+/// One failed attempt.
 #[derive(Serialize, Deserialize, Clone, Debug, PartialEq, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct RetryLogRow {
-    /// Its number in the outage, from 1.
+    /// Its number in the outage, counted from 1.
     pub attempt: i64,
     /// When it ended.
     pub at: Time,
-    /// Where it failed.
+    /// The stage that failed.
     pub stage: Stage,
     /// Why it failed.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -101,8 +108,9 @@ pub struct RetryLogRow {
     /// The server's reply code.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub code: Option<i32>,
-    /// The server's words, shortened, mailboxes masked.
+    /// The server's words, shortened and with mailboxes masked, or what went wrong.
     #[serde(default, skip_serializing_if = "String::is_empty")]
+    #[schemars(length(max = 4096))]
     pub message: String,
     /// When the administrators were mailed about it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -114,29 +122,30 @@ pub struct RetryLogRow {
 #[serde(rename_all = "camelCase")]
 pub struct ArchiverRow {
     /// The pod.
+    #[schemars(length(max = 253))]
     pub name: String,
-    /// The accepted generation that it delivers by.
+    /// The generation of the accepted connection that it delivers by.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub accepted_generation: Option<i64>,
-    /// When the mounted credentials last changed.
+    /// When it saw its credentials change. They are tested then, and used at once.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub credentials_changed_at: Option<Time>,
-    /// Sealed batches waiting.
+    /// Batches that wait to be delivered.
     #[serde(default)]
     pub pending_batches: i64,
-    /// Messages waiting, in open windows too.
+    /// Messages that wait, in open windows too.
     #[serde(default)]
     pub pending_messages: i64,
-    /// When the oldest of them was taken.
+    /// When the oldest of the waiting messages was taken.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub oldest_pending_at: Option<Time>,
-    /// Batches in need of a person.
+    /// Batches that need a person. They are kept.
     #[serde(default)]
     pub held_batches: i64,
     /// When a batch was last delivered.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub last_delivered_at: Option<Time>,
-    /// The outage, if there is one.
+    /// The outage as this pod sees it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub attempts: Option<RetryStatus>,
 }

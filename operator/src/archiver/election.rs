@@ -5,6 +5,7 @@ use jiff::Timestamp;
 use kube::ResourceExt;
 
 use super::observe::Observed;
+use crate::stores::readable;
 
 /// The default endpoint's name.
 ///
@@ -12,12 +13,11 @@ use super::observe::Observed;
 /// messages must not move for it.
 pub fn elect(observed: &Observed) -> Option<String> {
     let sitting = observed.archiver.status.as_ref().and_then(|status| status.default_endpoint.as_deref());
-    if let Some(sitting) = sitting.filter(|name| observed.unreadable.contains(*name)) {
+    let unreadable = |name: &&str| observed.endpoints.iter().any(|e| e.0.is_err() && e.name_any() == **name);
+    if let Some(sitting) = sitting.filter(unreadable) {
         return Some(sitting.to_owned());
     }
-    let candidates: Vec<Candidate<'_>> = observed
-        .endpoints
-        .iter()
+    let candidates: Vec<Candidate<'_>> = readable(&observed.endpoints)
         .map(|endpoint| {
             let status = endpoint.status.as_ref();
             Candidate {

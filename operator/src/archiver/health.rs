@@ -4,7 +4,10 @@ use k8s_openapi::api::core::v1::{ContainerStateTerminated, Pod};
 use kube::ResourceExt;
 
 use super::{names, observe::Observed};
-use crate::{pods, status::shortened};
+use crate::{
+    pods,
+    status::{ConditionReason, quoted},
+};
 
 /// How the pod is.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -14,8 +17,8 @@ pub struct Health {
     /// What time, or a person, is needed for.
     pub needs: Needs,
     /// One word.
-    pub reason: String,
-    /// One sentence.
+    pub reason: ConditionReason,
+    /// What happened, and what to do.
     pub message: String,
 }
 
@@ -32,36 +35,32 @@ pub enum Needs {
     Person,
 }
 
+impl Health {
+    fn of(ready: bool, needs: Needs, reason: ConditionReason) -> Self {
+        Self { ready, needs, message: reason.sentence(), reason }
+    }
+
+    fn down(needs: Needs, reason: ConditionReason, sentence: String) -> Self {
+        Self { ready: false, needs, message: reason.with(sentence), reason }
+    }
+}
+
 /// How the observed pod is.
 pub fn health(observed: &Observed) -> Health {
-    let say = |ready: bool, needs: Needs, reason: &str, message: String| Health {
-        ready,
-        needs,
-        reason: reason.to_owned(),
-        message,
-    };
-    let wait = |reason: &str, message: String| say(false, Needs::Time, reason, message);
+    let wait = |reason: ConditionReason| Health::of(false, Needs::Time, reason);
     let pod = match (&observed.pod, observed.archiver.spec.paused) {
-        (None, true) => {
-            let message = "paused: nothing is taken and nothing delivered; the spool is kept".to_owned();
-            return say(false, Needs::Nothing, "CommandedOutOfService", message);
-        }
-        (Some(_), true) => {
-            return wait("CommandedOutOfService", "paused: the pod ends what it is doing".to_owned());
-        }
-        (None, false) => {
-            let message = "the StatefulSet has made no pod yet; if it lasts: kubectl describe statefulset archiver";
-            return wait("PodMissing", message.to_owned());
-        }
+        (None, true) => return Health::of(false, Needs::Nothing, ConditionReason::CommandedOutOfService),
+        (Some(_), true) => return wait(ConditionReason::CommandedOutOfService),
+        (None, false) => return wait(ConditionReason::PodMissing),
         (Some(pod), false) => pod,
     };
     if pod.metadata.deletion_timestamp.is_some() {
-        return wait("PodTerminating", "the pod ends what it is doing; its successor follows".to_owned());
+        return wait(ConditionReason::PodTerminating);
     }
-    if is_ready(pod) {
+    if pods::is_ready(pod) {
         return match is_current(observed, pod) {
-            true => say(true, Needs::Nothing, "PodReady", "messages are taken".to_owned()),
-            false => say(true, Needs::Time, "RollingOut", "the pod is about to be replaced by its new form".to_owned()),
+            true => Health::of(true, Needs::Nothing, ConditionReason::PodReady),
+            false => Health::of(true, Needs::Time, ConditionReason::RollingOut),
         };
     }
     if let Some(crash) = crash(pod) {
@@ -72,14 +71,10 @@ pub fn health(observed: &Observed) -> Health {
             "InvalidImageName" | "CreateContainerConfigError" | "ErrImageNeverPull" => Needs::Person,
             _ => Needs::Retries,
         };
-        return say(false, needs, &problem.reason, problem.message);
+        let sentence = format!("The pod does not run: {}.", problem.words());
+        return Health::down(needs, ConditionReason::of_kubernetes(&problem.reason), sentence);
     }
-    wait("PodNotReady", "the pod starts, or is not ready; if it lasts: kubectl logs archiver-0".to_owned())
-}
-
-fn is_ready(pod: &Pod) -> bool {
-    let conditions = pod.status.as_ref().and_then(|status| status.conditions.as_deref()).unwrap_or_default();
-    conditions.iter().any(|condition| condition.type_ == "Ready" && condition.status == "True")
+    wait(ConditionReason::PodNotReady)
 }
 
 fn is_current(observed: &Observed, pod: &Pod) -> bool {
@@ -91,26 +86,29 @@ fn is_current(observed: &Observed, pod: &Pod) -> bool {
 fn crash(pod: &Pod) -> Option<Health> {
     let container = pods::container(pod, names::CONTAINER)?;
     let state = container.state.as_ref();
-    if state.is_some_and(|state| state.running.is_some()) {
+    let waiting = state.and_then(|state| state.waiting.as_ref()?.reason.as_deref());
+    // What else it waits for keeps it from starting, whatever ended it before.
+    if state.is_some_and(|state| state.running.is_some()) || waiting.is_some_and(|why| why != "CrashLoopBackOff") {
         return None;
     }
     let now = state.and_then(|state| state.terminated.as_ref());
     let before = container.last_state.as_ref().and_then(|state| state.terminated.as_ref());
     let ended: &ContainerStateTerminated = now.or(before)?;
-    let words = ended.message.as_deref().map(str::trim).unwrap_or_default();
-    let words = shortened(words.lines().next_back().unwrap_or_default(), 400);
-    let (needs, reason, meaning) = match ended.exit_code {
+    let (needs, reason) = match ended.exit_code {
         0 => return None,
-        2 => (Needs::Person, "UsageRefused", "the archiver does not know its arguments: operator and image differ"),
-        3 => (Needs::Person, "SpoolUnusable", "the spool is unusable, or was written by a newer version"),
-        4 => (Needs::Retries, "CommitFailed", "the disk failed while messages were written; it recovers at its start"),
-        _ if ended.reason.as_deref() == Some("OOMKilled") => {
-            (Needs::Person, "OOMKilled", "the archiver needs more memory than resources.limits gives it")
-        }
-        _ => (Needs::Retries, "Crashed", "the archiver ended unexpectedly"),
+        2 => (Needs::Person, ConditionReason::UsageRefused),
+        3 => (Needs::Person, ConditionReason::SpoolUnusable),
+        4 => (Needs::Retries, ConditionReason::CommitFailed),
+        _ if ended.reason.as_deref() == Some("OOMKilled") => (Needs::Person, ConditionReason::OOMKilled),
+        _ => (Needs::Retries, ConditionReason::Crashed),
     };
-    let message = format!("{meaning} (exit code {}, {} restarts): {words}", ended.exit_code, container.restart_count);
-    Some(Health { ready: false, needs, reason: reason.to_owned(), message })
+    let words = ended.message.as_deref().and_then(|words| words.trim().lines().next_back()).unwrap_or_default();
+    let words = match quoted(words) {
+        words if words.is_empty() => String::new(),
+        words => format!(" Its last words: {words}."),
+    };
+    let (meaning, code, restarts) = (reason.meaning(), ended.exit_code, container.restart_count);
+    Some(Health::down(needs, reason, format!("{meaning} Exit code {code}, {restarts} restarts.{words}")))
 }
 
 #[cfg(test)]
@@ -131,8 +129,8 @@ mod tests {
             }))
             .expect("an Archiver"),
             endpoints: vec![],
-            unreadable: [].into(),
             assigned: 0,
+            account: None,
             claim: None,
             stateful_set: None,
             pod,
@@ -141,7 +139,7 @@ mod tests {
 
     fn verdict(status: Value) -> (bool, Needs, String) {
         let health = health(&observed(false, Some(status)));
-        (health.ready, health.needs, health.reason)
+        (health.ready, health.needs, health.reason.to_string())
     }
 
     fn container(state: Value, last: Value) -> Value {
@@ -152,7 +150,7 @@ mod tests {
     #[test]
     fn a_paused_archiver_is_out_of_service_and_needs_nothing() {
         let health = health(&observed(true, None));
-        assert_eq!((health.needs, health.reason.as_str()), (Needs::Nothing, "CommandedOutOfService"));
+        assert_eq!((health.needs, health.reason), (Needs::Nothing, ConditionReason::CommandedOutOfService));
     }
 
     #[test]
@@ -166,8 +164,16 @@ mod tests {
         let waiting = json!({"waiting": {"reason": "CrashLoopBackOff"}});
         let ended = json!({"terminated": {"exitCode": 3, "message": "first\nspool.db: schema 9 is newer\n"}});
         let health = health(&observed(false, Some(container(waiting, ended))));
-        assert_eq!((health.needs, health.reason.as_str()), (Needs::Person, "SpoolUnusable"));
-        assert!(health.message.ends_with("schema 9 is newer"), "{}", health.message);
+        assert_eq!((health.needs, health.reason), (Needs::Person, ConditionReason::SpoolUnusable));
+        assert!(health.message.contains(": spool.db: schema 9 is newer. "), "{}", health.message);
+    }
+
+    #[test]
+    fn a_crash_of_before_is_not_why_a_pod_lacks_a_secret_now() {
+        let waiting = json!({"waiting": {"reason": "CreateContainerConfigError", "message": "no secret"}});
+        let ended = json!({"terminated": {"exitCode": 1, "message": "killed"}});
+        let expected = (false, Needs::Person, "CreateContainerConfigError".to_owned());
+        assert_eq!(verdict(container(waiting, ended)), expected);
     }
 
     #[test]

@@ -9,22 +9,22 @@ use k8s_openapi::api::{
 };
 use kube::{ResourceExt, runtime::reflector::ObjectRef};
 
-use super::names;
+use super::{names, rollout::pod_of};
 use crate::{
     context::Context,
-    stores::{controlled_by, readable},
+    stores::{Guarded, readable},
 };
 
 /// An Archiver and what surrounds it.
 pub struct Observed {
     /// The Archiver.
     pub archiver: Archiver,
-    /// The namespace's endpoints that can be read, by name.
-    pub endpoints: Vec<ArchivingEndpoint>,
-    /// The names of those that cannot.
-    pub unreadable: BTreeSet<String>,
+    /// The namespace's endpoints, readable or not, by name.
+    pub endpoints: Vec<Arc<Guarded<ArchivingEndpoint>>>,
     /// How many users assignments name.
     pub assigned: usize,
+    /// The UID of the pod's ServiceAccount.
+    pub account: Option<String>,
     /// The claim of the spool.
     pub claim: Option<Arc<PersistentVolumeClaim>>,
     /// The StatefulSet.
@@ -36,7 +36,7 @@ pub struct Observed {
 impl Observed {
     /// The Secrets that an endpoint's spec, or what it is delivered by, refers to. Sorted: nothing rolls without cause.
     pub fn credentials(&self) -> BTreeSet<String> {
-        let servers = self.endpoints.iter().flat_map(|endpoint| {
+        let servers = readable(&self.endpoints).flat_map(|endpoint| {
             let accepted = endpoint.status.as_ref().and_then(|status| status.accepted.as_ref());
             [
                 Server::try_from(&endpoint.spec.connection()).ok(),
@@ -51,17 +51,14 @@ impl Observed {
 pub fn observe(archiver: &Archiver, context: &Context) -> Observed {
     let stores = &context.stores;
     let namespace = archiver.namespace().unwrap_or_default();
-    let endpoints = stores.endpoints(&namespace);
     let stateful_set = stores.stateful_sets.get(&ObjectRef::new(ARCHIVER).within(&namespace));
-    let owner = stateful_set.as_ref().and_then(|set| set.uid());
-    let pod = stores.pods.get(&ObjectRef::new(&format!("{ARCHIVER}-0")).within(&namespace));
     Observed {
         archiver: archiver.clone(),
-        unreadable: endpoints.iter().filter(|endpoint| endpoint.0.is_err()).map(|e| e.name_any()).collect(),
-        endpoints: readable(&endpoints).cloned().collect(),
+        endpoints: stores.endpoints(&namespace),
         assigned: context.shared.tables.of(stores, &namespace).len(),
+        account: stores.archiver_accounts.get(&ObjectRef::new(ARCHIVER).within(&namespace)).and_then(|a| a.uid()),
         claim: stores.claims.get(&ObjectRef::new(names::CLAIM).within(&namespace)),
-        pod: pod.filter(|pod| owner.is_some_and(|owner| controlled_by(&**pod, &owner))),
+        pod: stateful_set.as_ref().and_then(|set| pod_of(stores, set)),
         stateful_set,
     }
 }

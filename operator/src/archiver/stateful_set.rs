@@ -19,6 +19,7 @@ use k8s_openapi::{
 use super::{
     names::{self, metadata},
     observe::Observed,
+    rollout,
 };
 use crate::{
     pods::{self, Files},
@@ -28,6 +29,8 @@ use crate::{
 const SPOOL: &str = "/var/lib/imarchive";
 const TOKENS: &str = "/etc/imarchive/tokens";
 const TLS: &str = "/etc/imarchive/tls";
+/// On the pod template: the UID of the ServiceAccount whose token it has.
+const ACCOUNT: &str = "imarchive.dev/service-account-uid";
 /// Deliveries that are under way get to their reply.
 const GRACE: i64 = 60;
 
@@ -35,8 +38,14 @@ const GRACE: i64 = 60;
 pub fn build(observed: &Observed, workload: &Workload) -> StatefulSet {
     let spec = &observed.archiver.spec;
     let files = files(observed, workload);
-    let mut template_metadata = ObjectMeta { labels: Some(pods::labels(ARCHIVER)), ..ObjectMeta::default() };
-    template_metadata.annotations = Some(files.annotations.clone()).filter(|annotations| !annotations.is_empty());
+    let mut annotations = files.annotations.clone();
+    // A token is bound to the account's UID: one that was made anew locks the pod of before out.
+    annotations.extend(observed.account.iter().map(|uid| (ACCOUNT.to_owned(), uid.clone())));
+    let template_metadata = ObjectMeta {
+        labels: Some(pods::labels(ARCHIVER)),
+        annotations: Some(annotations).filter(|annotations| !annotations.is_empty()),
+        ..ObjectMeta::default()
+    };
     let pod = PodSpec {
         service_account_name: Some(ARCHIVER.to_owned()),
         automount_service_account_token: Some(true),
@@ -52,7 +61,10 @@ pub fn build(observed: &Observed, workload: &Workload) -> StatefulSet {
         ..PodSpec::default()
     };
     StatefulSet {
-        metadata: metadata(&observed.archiver, ARCHIVER),
+        metadata: ObjectMeta {
+            annotations: Some(rollout::Given::of(workload).mark()),
+            ..metadata(&observed.archiver, ARCHIVER)
+        },
         spec: Some(StatefulSetSpec {
             replicas: Some(if spec.paused { 0 } else { 1 }),
             service_name: Some(ARCHIVER.to_owned()),
@@ -148,7 +160,9 @@ fn container(observed: &Observed, workload: &Workload, files: &Files) -> Contain
 mod tests {
     use super::*;
     use crate::settings::PullPolicy;
+    use kube::core::DeserializeGuard;
     use serde_json::{Value, json};
+    use std::sync::Arc;
 
     fn observed(spec: Value, endpoints: &[(&str, &str)]) -> Observed {
         let mut archiver = json!({
@@ -160,19 +174,19 @@ mod tests {
             archiver["spec"][key] = value.clone();
         }
         let endpoint = |(name, secret): &(&str, &str)| {
-            serde_json::from_value(json!({
+            let endpoint = serde_json::from_value(json!({
                 "apiVersion": "imarchive.dev/v1alpha1", "kind": "ArchivingEndpoint",
                 "metadata": {"name": name, "namespace": "acme"},
                 "spec": {"type": "SecureSMTP", "smtp": {"host": "a.example", "from": "a@b.example",
                     "recipients": ["c@d.example"], "credentialsSecretRef": {"name": secret}}}
-            }))
-            .expect("an endpoint")
+            }));
+            Arc::new(DeserializeGuard(Ok(endpoint.expect("an endpoint"))))
         };
         Observed {
             archiver: serde_json::from_value(archiver).expect("an Archiver"),
             endpoints: endpoints.iter().map(endpoint).collect(),
-            unreadable: [].into(),
             assigned: 0,
+            account: None,
             claim: None,
             stateful_set: None,
             pod: None,
@@ -202,6 +216,14 @@ mod tests {
     #[test]
     fn a_paused_archiver_keeps_its_set_and_has_no_pod() {
         assert_eq!(json_of(&observed(json!({"paused": true}), &[]), None)["spec"]["replicas"], 0);
+    }
+
+    #[test]
+    fn an_account_that_was_made_anew_rolls_the_pod() {
+        let with = |uid: &str| Observed { account: Some(uid.to_owned()), ..observed(json!({}), &[]) };
+        let template = |uid: &str| json_of(&with(uid), None)["spec"]["template"].clone();
+        assert_eq!(template("u-1"), template("u-1"));
+        assert_ne!(template("u-1"), template("u-2"));
     }
 
     #[test]

@@ -6,7 +6,7 @@ use imarchive_crds::{ConditionType, UserAssignment, UserAssignmentStatus, resolv
 use jiff::Timestamp;
 use kube::ResourceExt;
 
-use crate::status::{Conditions, Progress};
+use crate::status::{ConditionReason, Conditions, Progress};
 
 /// How many conflicts are listed.
 const SHOWN: usize = 100;
@@ -28,40 +28,43 @@ pub fn status(
 
     let mut conditions = Conditions::over(&stored.conditions, generation, now);
     let conflict = conflicts.first().map(|first| {
-        format!(
-            "{} of {} users are held by older assignments, {} by {}. Remove them here or there.",
+        ConditionReason::Conflict.with(format!(
+            "Older assignments, such as {}, hold {} of {}; status.conflicts names them.",
+            first.held_by,
             conflicts.len(),
-            users.len(),
-            first.user,
-            first.held_by
-        )
+            counted(users.len())
+        ))
     });
-    let missing = format!(
-        "There is no ArchivingEndpoint {endpoint} in this namespace; messages of these users are kept, unrouted, until \
+    let missing = ConditionReason::EndpointNotFound.with(format!(
+        "There is no ArchivingEndpoint {endpoint} in this namespace: messages of these users are kept, unrouted, until \
          there is."
-    );
-    let held_here = format!("{held} users are held here.");
+    ));
+    let held_here = format!("All are held here: {}.", counted(held));
     match &conflict {
-        None => conditions.set(ConditionType::Accepted, true, "Held", held_here.clone()),
-        Some(message) => conditions.set(ConditionType::Accepted, false, "Conflict", message.clone()),
+        None => conditions.set(ConditionType::Accepted, true, ConditionReason::UsersHeld, held_here.clone()),
+        Some(message) => {
+            conditions.set(ConditionType::Accepted, false, ConditionReason::Conflict, message.clone());
+        }
     }
-    if resolved {
-        conditions.set(ConditionType::EndpointResolved, true, "EndpointFound", format!("{endpoint} exists."));
-    } else {
-        conditions.set(ConditionType::EndpointResolved, false, "EndpointNotFound", missing.clone());
-    }
+    let (found, sentence) = match resolved {
+        true => (ConditionReason::EndpointFound, format!("The ArchivingEndpoint {endpoint} exists.")),
+        false => (ConditionReason::EndpointNotFound, missing.clone()),
+    };
+    conditions.set(ConditionType::EndpointResolved, resolved, found, sentence);
     match (resolved, conflict) {
         (true, None) => {
-            conditions.set(ConditionType::Ready, true, "Assigned", held_here);
-            conditions.progress(Progress::Settled);
+            let message = format!("Messages of {} go to {endpoint}.", counted(held));
+            conditions.set(ConditionType::Ready, true, ConditionReason::Assigned, message);
         }
         (_, Some(message)) => {
-            conditions.set(ConditionType::Ready, false, "Conflict", message.clone());
-            conditions.progress(Progress::Stalled { reason: "Conflict".to_owned(), message });
+            let reason = ConditionReason::Conflict;
+            conditions.set(ConditionType::Ready, false, reason.clone(), message.clone());
+            conditions.progress(Progress::Stalled { reason, message });
         }
         (false, None) => {
-            conditions.set(ConditionType::Ready, false, "EndpointNotFound", missing.clone());
-            conditions.progress(Progress::Reconciling { reason: "EndpointNotFound".to_owned(), message: missing });
+            let reason = ConditionReason::EndpointNotFound;
+            conditions.set(ConditionType::Ready, false, reason.clone(), missing.clone());
+            conditions.progress(Progress::Reconciling { reason, message: missing });
         }
     }
     conflicts.truncate(SHOWN);
@@ -70,6 +73,13 @@ pub fn status(
         conditions: conditions.into_list(),
         users: i64::try_from(held).ok(),
         conflicts,
+    }
+}
+
+fn counted(users: usize) -> String {
+    match users {
+        1 => "1 user".to_owned(),
+        _ => format!("{users} users"),
     }
 }
 

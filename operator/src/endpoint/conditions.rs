@@ -5,13 +5,13 @@ use jiff::Timestamp;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Condition;
 
 use super::{Testing, observe::Observed, retry};
-use crate::status::{Conditions, PROGRESSING, Progress, RETRYING};
+use crate::status::{ConditionReason, Conditions, Progress, quoted};
 
 /// The state of one condition.
 struct Verdict {
     /// `None` while nothing is known.
     status: Option<bool>,
-    reason: String,
+    reason: ConditionReason,
     message: String,
     /// Whether, when False, time alone can heal it.
     heals: bool,
@@ -29,7 +29,7 @@ pub fn conditions(
     let delivering = delivering(observed, status);
     let ready = ready(&tested, &accepted, status);
     let default = default(observed, status);
-    let progress = progress(&tested, &delivering, observed.endpoint.spec.suspend);
+    let progress = progress(&tested, &delivering);
 
     let mut conditions = Conditions::over(&observed.status.conditions, observed.endpoint.metadata.generation, now);
     for (type_, verdict) in [
@@ -40,8 +40,8 @@ pub fn conditions(
         (ConditionType::Default, default),
     ] {
         match verdict.status {
-            Some(status) => conditions.set(type_, status, &verdict.reason, verdict.message),
-            None => conditions.unknown(type_, &verdict.reason, verdict.message),
+            Some(status) => conditions.set(type_, status, verdict.reason, verdict.message),
+            None => conditions.unknown(type_, verdict.reason, verdict.message),
         }
     }
     conditions.progress(progress);
@@ -49,12 +49,16 @@ pub fn conditions(
 }
 
 impl Verdict {
-    fn yes(reason: &str, message: impl Into<String>) -> Self {
-        Self { status: Some(true), reason: reason.to_owned(), message: message.into(), heals: true }
+    fn yes(reason: ConditionReason, message: impl Into<String>) -> Self {
+        Self { status: Some(true), reason, message: message.into(), heals: true }
     }
 
-    fn no(reason: &str, message: impl Into<String>, heals: bool) -> Self {
-        Self { status: Some(false), reason: reason.to_owned(), message: message.into(), heals }
+    fn no(reason: ConditionReason, message: impl Into<String>) -> Self {
+        Self { status: Some(false), reason, message: message.into(), heals: true }
+    }
+
+    fn failed(reason: Reason, message: String, heals: bool) -> Self {
+        Self { heals, ..Self::no(reason.into(), message) }
     }
 
     fn is_true(&self) -> bool {
@@ -66,31 +70,27 @@ impl Verdict {
 fn tested(observed: &Observed, test: Option<&TestReport>, testing: &Testing) -> Verdict {
     if let Testing::Invalid(why) = testing {
         let reason = Reason::InvalidConnection;
-        return Verdict::no(&reason.to_string(), format!("{}. {}", sentence(why), reason.remedy()), false);
+        let message = format!("The endpoint's block cannot be used: {}. {}", quoted(why), reason.remedy());
+        return Verdict::failed(reason, message, false);
     }
     let Some(test) = test.filter(|test| test.connection == observed.fingerprint) else {
-        let message = match testing {
-            Testing::Underway(note) => note.clone(),
-            _ => "This connection was not tested yet.".to_owned(),
+        let (reason, message) = match testing {
+            Testing::Underway(note) => (ConditionReason::NotTested, note.clone()),
+            _ => (ConditionReason::NotTested, ConditionReason::NotTested.sentence()),
         };
-        return Verdict { status: None, reason: "NotTested".to_owned(), message, heals: true };
+        return Verdict { status: None, reason, message, heals: true };
     };
     if test.passed() {
-        return Verdict::yes("TestPassed", "Every stage of the last test passed.");
+        return Verdict::yes(ConditionReason::TestPassed, ConditionReason::TestPassed.sentence());
     }
     let reason = test.reason.unwrap_or(Reason::ProtocolError);
-    let detail = match testing {
-        Testing::Ended { detail: Some(detail), .. } => Some(detail.clone()),
-        _ => None,
-    };
-    let code = test.failed_stage().and_then(|stage| stage.code);
-    let message = match (test.failed_stage(), detail) {
-        (Some(stage), _) => failure(&stage.name.to_string(), stage.code, &stage.message, reason),
-        (None, Some(detail)) => format!("{}. {}", sentence(&detail), reason.remedy()),
+    let message = match (test.failed_stage(), testing) {
+        (Some(stage), _) => failure(&stage.name.to_string(), stage.code, &stage.message, reason.into()),
+        (None, Testing::Ended(ended)) => ended.detail.clone().unwrap_or_else(|| reason.remedy().to_owned()),
         // The report has no place for it, so that it was only said once.
-        (None, None) => stored_message(observed, reason).unwrap_or_else(|| reason.remedy().to_owned()),
+        (None, _) => stored_message(observed, reason).unwrap_or_else(|| reason.remedy().to_owned()),
     };
-    Verdict::no(&reason.to_string(), message, heals(reason, code))
+    Verdict::failed(reason, message, heals(reason, test.failed_stage().and_then(|stage| stage.code)))
 }
 
 fn stored_message(observed: &Observed, reason: Reason) -> Option<String> {
@@ -102,100 +102,102 @@ fn stored_message(observed: &Observed, reason: Reason) -> Option<String> {
 fn accepted(observed: &Observed, status: &ArchivingEndpointStatus) -> Verdict {
     match &status.accepted {
         Some(accepted) if accepted.connection == observed.connection => {
-            Verdict::yes("ConnectionAccepted", "Mail is delivered by this connection.")
+            Verdict::yes(ConditionReason::ConnectionAccepted, ConditionReason::ConnectionAccepted.sentence())
         }
         Some(accepted) => {
-            let message = format!(
+            let reason = ConditionReason::PreviousConnectionInUse;
+            let message = reason.with(format!(
                 "Mail is delivered by the connection of generation {} until a test of the present one passes.",
                 accepted.generation
-            );
-            Verdict::no("PreviousConnectionInUse", message, true)
+            ));
+            Verdict::no(reason, message)
         }
-        None => {
-            let message = "No connection of this endpoint has passed a test yet; its mail waits.";
-            Verdict::no("NotAccepted", message, true)
-        }
+        None => Verdict::no(ConditionReason::NotAccepted, ConditionReason::NotAccepted.sentence()),
     }
 }
 
 fn ready(tested: &Verdict, accepted: &Verdict, status: &ArchivingEndpointStatus) -> Verdict {
-    let because = |verdict: &Verdict| Verdict::no(&verdict.reason, verdict.message.clone(), verdict.heals);
-    match (tested.is_true(), accepted.is_true()) {
-        (true, true) => {
-            let host = status.host.as_deref().unwrap_or("The archive");
-            Verdict::yes("TestPassed", format!("{host} passed its test and is delivered to."))
+    match (tested, accepted) {
+        (tested, accepted) if tested.is_true() && accepted.is_true() => {
+            let host = status.host.as_deref().unwrap_or_default();
+            Verdict::yes(
+                ConditionReason::TestPassed,
+                format!("The archive {host} passed its test and is delivered to."),
+            )
         }
-        (false, _) => because(tested),
-        (true, false) => because(accepted),
+        (because, _) if !because.is_true() => Verdict::no(because.reason.clone(), because.message.clone()),
+        (_, because) => Verdict::no(because.reason.clone(), because.message.clone()),
     }
 }
 
 /// Not suspended, and no outage.
 fn delivering(observed: &Observed, status: &ArchivingEndpointStatus) -> Verdict {
     if observed.endpoint.spec.suspend {
-        let message = "Suspended by spec.suspend: messages are kept, and the time to give up stands still.";
-        return Verdict::no("Suspended", message, true);
+        return Verdict::no(ConditionReason::Suspended, ConditionReason::Suspended.sentence());
     }
     let Some(outage) = status.retry.as_ref().filter(|retry| retry::is_outage(Some(retry))) else {
-        return Verdict::yes("NoOutage", "No delivery fails.");
+        return Verdict::yes(ConditionReason::NoOutage, ConditionReason::NoOutage.sentence());
     };
     let next = match &outage.next_attempt_at {
         Some(next) => format!(" The next attempt is at {}.", next.0.strftime("%Y-%m-%dT%H:%M:%SZ")),
         None => String::new(),
     };
-    match outage.log.last() {
-        Some(last) => {
-            let reason = last.reason;
-            let stage = last.stage.to_string();
-            let name = reason.map_or_else(|| format!("{stage}Failed"), |reason| reason.to_string());
-            let message = match reason {
-                Some(reason) => failure(&stage, last.code, &last.message, reason),
-                None => format!("{}.", words(&stage, last.code, &last.message)),
-            };
-            let heals = reason.is_none_or(|reason| heals(reason, last.code));
-            Verdict::no(&name, format!("Attempt {} failed. {message}{next}", outage.attempt), heals)
-        }
-        None => Verdict::no("DeliveryFailed", format!("Attempt {} failed.{next}", outage.attempt), true),
-    }
+    let last = outage.log.last();
+    let reason = last.and_then(|last| last.reason).map_or(ConditionReason::DeliveryFailed, ConditionReason::Failed);
+    let what = match last {
+        Some(last) => failure(&last.stage.to_string(), last.code, &last.message, reason.clone()),
+        None => reason.sentence(),
+    };
+    let heals = match (&reason, last) {
+        (ConditionReason::Failed(reason), Some(last)) => heals(*reason, last.code),
+        _ => true,
+    };
+    Verdict { heals, ..Verdict::no(reason, format!("Attempt {} failed. {what}{next}", outage.attempt)) }
 }
 
 fn default(observed: &Observed, status: &ArchivingEndpointStatus) -> Verdict {
     let wants = observed.endpoint.spec.default;
-    let elected = observed.archiver.as_ref().and_then(|archiver| archiver.status.as_ref()?.default_endpoint.clone());
+    let say = |reason: ConditionReason, sentence: String| {
+        let message = reason.with(sentence);
+        Verdict::no(reason, message)
+    };
     if status.default == Some(true) {
-        return match wants {
-            Some(true) => Verdict::yes("Requested", "Users named nowhere belong here, as spec.default asks."),
-            _ => Verdict::yes("Elected", "Users named nowhere belong here, since no endpoint asks for them."),
-        };
+        let reason = if wants == Some(true) { ConditionReason::Requested } else { ConditionReason::Elected };
+        return Verdict::yes(reason.clone(), reason.sentence());
     }
+    let elected = observed.archiver.as_ref().and_then(|archiver| archiver.status.as_ref()?.default_endpoint.as_ref());
+    let not_eligible = |why: &str| Verdict::no(ConditionReason::NotEligible, why);
     match (wants, elected) {
-        (Some(false), _) => Verdict::no("NotRequested", "spec.default is false.", true),
-        (Some(true), _) if !observed.has_archiver => {
-            Verdict::no("NotEligible", "This namespace has no Archiver.", true)
+        (Some(false), _) => say(ConditionReason::NotRequested, "Declined: spec.default is false.".to_owned()),
+        (Some(true), _) if !observed.has_archiver => not_eligible("This namespace has no Archiver, which elects."),
+        (Some(true), _) if observed.archiver.is_none() => {
+            not_eligible("The Archiver cannot be read, and elects nobody until it is corrected.")
         }
         (Some(true), _) if status.accepted.is_none() => {
-            Verdict::no("NotEligible", "A default needs a connection that has passed a test.", true)
+            not_eligible("A default needs a connection that has passed a test; see Tested.")
         }
+        (Some(true), None) => not_eligible("The election is under way."),
         (Some(true), Some(other)) => {
-            Verdict::no("Superseded", format!("{other} asked later, and is the default."), true)
+            say(ConditionReason::Superseded, format!("The endpoint {other} asked later, and is the default."))
         }
-        (Some(true), None) => Verdict::no("NotEligible", "The election is under way.", true),
-        (None, Some(other)) => Verdict::no("NotRequested", format!("{other} is the default."), true),
-        (None, None) => Verdict::no("NotRequested", "spec.default is unset, and nothing is elected.", true),
+        (None, Some(other)) => say(ConditionReason::NotRequested, format!("The endpoint {other} is the default.")),
+        (None, None) => say(ConditionReason::NotRequested, "There is no default yet.".to_owned()),
     }
 }
 
-fn progress(tested: &Verdict, delivering: &Verdict, suspended: bool) -> Progress {
+fn progress(tested: &Verdict, delivering: &Verdict) -> Progress {
     let wrong = [tested, delivering].into_iter().filter(|verdict| verdict.status == Some(false));
-    let wrong: Vec<&Verdict> = wrong.filter(|verdict| !(suspended && verdict.reason == "Suspended")).collect();
+    // Who suspends an endpoint waits for nothing.
+    let wrong: Vec<&Verdict> = wrong.filter(|verdict| verdict.reason != ConditionReason::Suspended).collect();
     if let Some(stalled) = wrong.iter().find(|verdict| !verdict.heals) {
         return Progress::Stalled { reason: stalled.reason.clone(), message: stalled.message.clone() };
     }
     if let Some(retried) = wrong.first() {
-        return Progress::Reconciling { reason: RETRYING.to_owned(), message: retried.message.clone() };
+        let reason = ConditionReason::ProgressingWithRetry;
+        return Progress::Reconciling { reason, message: retried.message.clone() };
     }
     match tested.status {
-        None => Progress::Reconciling { reason: PROGRESSING.to_owned(), message: tested.message.clone() },
+        None => Progress::Reconciling { reason: ConditionReason::Progressing, message: tested.message.clone() },
         Some(_) => Progress::Settled,
     }
 }
@@ -206,21 +208,16 @@ fn heals(reason: Reason, code: Option<i32>) -> bool {
 }
 
 /// What happened, and what to do.
-fn failure(stage: &str, code: Option<i32>, message: &str, reason: Reason) -> String {
-    format!("{}. {}", words(stage, code, message), reason.remedy())
+fn failure(stage: &str, code: Option<i32>, message: &str, reason: ConditionReason) -> String {
+    reason.with(format!("{}.", words(stage, code, message)))
 }
 
 fn words(stage: &str, code: Option<i32>, message: &str) -> String {
-    let message = sentence(message);
+    let message = quoted(message);
     match code.map(|code| code.to_string()) {
         Some(code) if message.starts_with(&code) => format!("{stage}: {message}"),
         Some(code) => format!("{stage}: {code} {message}").trim_end().to_owned(),
         None if message.is_empty() => format!("{stage} failed"),
         None => format!("{stage}: {message}"),
     }
-}
-
-/// Without the full stop, which is set by whoever goes on.
-fn sentence(text: &str) -> &str {
-    text.trim().trim_end_matches('.')
 }

@@ -34,6 +34,11 @@ impl Facts {
         let answers = shown.remove(ANSWERS);
         Some(Self { connection, previous, answers, shown })
     }
+
+    /// Whether it is of the test of `connection` that follows the test that was published last. No other counts.
+    pub fn follow(&self, connection: &str, published: Option<&TestReport>) -> bool {
+        self.connection == connection && self.previous == marker(published)
+    }
 }
 
 /// What tells a published test from those before it.

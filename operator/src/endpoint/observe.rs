@@ -6,7 +6,7 @@ use k8s_openapi::api::batch::v1::Job;
 use kube::ResourceExt;
 
 use super::{
-    facts::{Facts, marker},
+    facts::Facts,
     verdict::{self, Run},
 };
 use crate::{context::Context, pods::ENDPOINT_LABEL, stores::controlled_by};
@@ -42,41 +42,47 @@ pub struct Observed {
     pub users: usize,
 }
 
+impl Observed {
+    /// What the endpoint itself says; of its surroundings nothing yet.
+    pub fn alone(endpoint: &ArchivingEndpoint) -> Self {
+        let connection = endpoint.spec.connection();
+        Self {
+            name: endpoint.name_any(),
+            namespace: endpoint.namespace().unwrap_or_default(),
+            uid: endpoint.uid().unwrap_or_default(),
+            status: endpoint.status.clone().unwrap_or_default(),
+            fingerprint: connection.fingerprint(),
+            server: Server::try_from(&connection).map_err(|error| error.to_string()),
+            connection,
+            requested: endpoint.annotations().get(TEST_REQUESTED_AT).cloned(),
+            runs: Vec::new(),
+            archiver: None,
+            has_archiver: false,
+            users: 0,
+            endpoint: endpoint.clone(),
+        }
+    }
+}
+
 /// Gathers it.
 pub fn observe(endpoint: &ArchivingEndpoint, context: &Context, now: Timestamp) -> Observed {
-    let stores = &context.stores;
-    let (name, namespace) = (endpoint.name_any(), endpoint.namespace().unwrap_or_default());
-    let uid = endpoint.uid().unwrap_or_default();
-    let status = endpoint.status.clone().unwrap_or_default();
-    let connection = endpoint.spec.connection();
-    let fingerprint = connection.fingerprint();
-    let previous = marker(status.test.as_ref());
-
+    let (stores, alone) = (&context.stores, Observed::alone(endpoint));
     let mut jobs = stores.jobs.state_filter(|job: &Job| {
-        job.namespace().as_deref() == Some(&namespace)
-            && job.labels().get(ENDPOINT_LABEL) == Some(&name)
-            && controlled_by(job, &uid)
+        job.metadata.namespace.as_ref() == Some(&alone.namespace)
+            && job.labels().get(ENDPOINT_LABEL) == Some(&alone.name)
+            && controlled_by(job, &alone.uid)
     });
     jobs.sort_by_key(|job| (job.creation_timestamp(), job.name_any()));
     let runs = jobs.iter().filter_map(|job| {
-        let facts = Facts::of(job)?;
-        let successor = facts.connection == fingerprint && facts.previous == previous;
-        let pods = successor.then(|| stores.pods_of(&namespace, &job.uid().unwrap_or_default()))?;
+        let facts = Facts::of(job).filter(|facts| facts.follow(&alone.fingerprint, alone.status.test.as_ref()))?;
+        let pods = stores.pods_of(&alone.namespace, &job.uid().unwrap_or_default());
         Some(verdict::read(job, facts, &pods, now))
     });
     Observed {
         runs: runs.collect(),
-        requested: endpoint.annotations().get(TEST_REQUESTED_AT).cloned(),
-        server: Server::try_from(&connection).map_err(|error| error.to_string()),
-        archiver: stores.archiver(&namespace),
-        has_archiver: stores.has_archiver(&namespace),
-        users: context.shared.tables.of(stores, &namespace).users_of(&name),
-        endpoint: endpoint.clone(),
-        name,
-        namespace,
-        uid,
-        status,
-        connection,
-        fingerprint,
+        archiver: stores.archiver(&alone.namespace),
+        has_archiver: stores.has_archiver(&alone.namespace),
+        users: context.shared.tables.of(stores, &alone.namespace).users_of(&alone.name),
+        ..alone
     }
 }

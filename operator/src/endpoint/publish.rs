@@ -11,14 +11,14 @@ pub fn status(observed: &Observed, testing: &Testing, now: Timestamp) -> Archivi
     let stored = &observed.status;
     let spec = &observed.endpoint.spec;
     let test = match testing {
-        Testing::Ended { report, .. } => Some((**report).clone()),
+        Testing::Ended(ended) => Some(ended.report.clone()),
         _ => stored.test.clone(),
     };
     let handled = match testing {
-        Testing::Ended { answers: Some(answers), .. } => Some(answers.clone()),
+        Testing::Ended(ended) => ended.answers.clone(),
         // No test can answer it, and who asked must not wait for ever.
         Testing::Invalid(_) => observed.requested.clone(),
-        _ => stored.last_handled_test_at.clone(),
+        _ => None,
     };
     let mut status = ArchivingEndpointStatus {
         observed_generation: observed.endpoint.metadata.generation,
@@ -36,16 +36,21 @@ pub fn status(observed: &Observed, testing: &Testing, now: Timestamp) -> Archivi
         test,
         retry: retry::fold(&stored.archivers, stored.retry.as_ref()),
         archivers: stored.archivers.clone(),
-        last_handled_test_at: handled,
+        last_handled_test_at: handled.or_else(|| stored.last_handled_test_at.clone()),
     };
     status.conditions = conditions::conditions(observed, &status, testing, now);
     status
 }
 
-/// Whether the Archiver names this endpoint as the default.
+/// Whether the Archiver names this endpoint as the default. One that cannot be read named it or not before.
 pub fn is_default(observed: &Observed) -> bool {
-    let status = observed.archiver.as_ref().and_then(|archiver| archiver.status.as_ref());
-    status.and_then(|status| status.default_endpoint.as_deref()) == Some(observed.name.as_str())
+    match &observed.archiver {
+        None => observed.has_archiver && observed.status.default == Some(true),
+        Some(archiver) => {
+            let named = archiver.status.as_ref().and_then(|status| status.default_endpoint.as_deref());
+            named == Some(observed.name.as_str())
+        }
+    }
 }
 
 /// What is delivered by: this connection once a test of just this one passed, else what was so far.

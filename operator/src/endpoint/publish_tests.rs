@@ -7,10 +7,13 @@ use proptest::prelude::*;
 use serde_json::json;
 
 use super::*;
-use crate::endpoint::test::tests::{at, observed, report};
+use crate::endpoint::test::{
+    Ended,
+    tests::{at, observed, report},
+};
 
 fn ended(observed: &Observed, reason: Option<Reason>) -> Testing {
-    Testing::Ended { report: Box::new(report(observed, 100, reason)), detail: None, answers: None }
+    Testing::Ended(Box::new(Ended { report: report(observed, 100, reason), detail: None, answers: None }))
 }
 
 /// The status after its first test, with the endpoint as it is then.
@@ -116,7 +119,7 @@ fn a_4xx_heals_whatever_refused_it() {
         message: "450 4.2.1 later".to_owned(),
         millis: 1,
     }];
-    let status = status(&observed, &Testing::Ended { report: Box::new(report), detail: None, answers: None }, at(100));
+    let status = status(&observed, &Testing::Ended(Box::new(Ended { report, detail: None, answers: None })), at(100));
     assert_eq!(reason(&status, ConditionType::Reconciling), pair("True", "ProgressingWithRetry"));
     let tested = status.conditions.iter().find(|condition| condition.type_ == "Tested").expect("it is there");
     assert_eq!(tested.message, format!("Recipient: 450 4.2.1 later. {}", Reason::RecipientRejected.remedy()));
@@ -127,7 +130,7 @@ fn what_is_known_of_a_probe_that_did_not_run_is_kept() {
     let mut observed = observed();
     let detail = Some("no such image".to_owned());
     let report = report(&observed, 100, Some(Reason::ProbeNotRun));
-    observed.status = status(&observed, &Testing::Ended { report: Box::new(report), detail, answers: None }, at(100));
+    observed.status = status(&observed, &Testing::Ended(Box::new(Ended { report, detail, answers: None })), at(100));
     let later = status(&observed, &Testing::Idle, at(200));
     assert_eq!(json!(later), json!(observed.status));
     assert!(later.conditions[1].message.starts_with("no such image"), "{:?}", later.conditions[1]);

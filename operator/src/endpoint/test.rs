@@ -7,6 +7,7 @@ use jiff::Timestamp;
 use sha2::{Digest, Sha256};
 
 use super::{facts::marker, observe::Observed, verdict::Outcome};
+use crate::status::{ConditionReason, quoted};
 
 /// The delay after the first failure.
 const FIRST_RETRY: Duration = Duration::from_secs(60);
@@ -33,14 +34,18 @@ pub enum Decision {
         until: Timestamp,
     },
     /// A test ended, and its report is to be published.
-    Ended {
-        /// The report.
-        report: TestReport,
-        /// What the report cannot say.
-        detail: Option<String>,
-        /// The request that it answers.
-        answers: Option<String>,
-    },
+    Ended(Box<Ended>),
+}
+
+/// A test that ended.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Ended {
+    /// Its report.
+    pub report: TestReport,
+    /// What the report cannot say: what happened, and what to do.
+    pub detail: Option<String>,
+    /// The request that it answers.
+    pub answers: Option<String>,
 }
 
 /// A test to be started.
@@ -92,11 +97,14 @@ pub fn decide(observed: &Observed, now: Timestamp) -> Decision {
     // What ended counts before what runs: the status then moves on, and the other is obsolete.
     let ended = observed.runs.iter().rev().find_map(|run| match &run.outcome {
         Outcome::Reported(report) => Some((report.clone(), None, run)),
-        Outcome::Unreported(why) => Some((not_run(observed, run.created_at, now), Some(why.clone()), run)),
+        Outcome::Unreported(why) => {
+            let detail = ConditionReason::from(Reason::ProbeNotRun).with(format!("{}.", quoted(why)));
+            Some((not_run(observed, run.created_at, now), Some(detail), run))
+        }
         Outcome::Underway { .. } => None,
     });
     if let Some((report, detail, run)) = ended {
-        return Decision::Ended { report, detail, answers: run.facts.answers.clone() };
+        return Decision::Ended(Box::new(Ended { report, detail, answers: run.facts.answers.clone() }));
     }
     let underway = observed.runs.iter().rev().find_map(|run| match &run.outcome {
         Outcome::Underway { note, until } => Some((note.clone(), *until)),
@@ -107,6 +115,18 @@ pub fn decide(observed: &Observed, now: Timestamp) -> Decision {
     }
     let (at, trigger) = due(observed, now);
     if at > now { Decision::Idle { next: at } } else { Decision::Start(plan(observed, trigger)) }
+}
+
+/// The end of a test that the API server did not let begin, in its words.
+pub fn refused(observed: &Observed, plan: &Plan, words: &str, now: Timestamp) -> Ended {
+    Ended {
+        report: not_run(observed, now, now),
+        detail: Some(format!(
+            "The probe was refused: {}. Mend the quota, the admission policy or the right that refused it.",
+            quoted(words)
+        )),
+        answers: plan.answers.clone(),
+    }
 }
 
 fn not_run(observed: &Observed, started_at: Timestamp, now: Timestamp) -> TestReport {

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use imarchive_crds::{ArchivingEndpoint, Reason, Server, TestReport, TestResult, condition};
+use imarchive_crds::{ArchivingEndpoint, Reason, TestReport, TestResult, condition};
 use jiff::Timestamp;
 use proptest::prelude::*;
 use serde_json::json;
@@ -24,22 +24,7 @@ pub fn observed() -> Observed {
             "recipients": ["c@d.example"], "credentialsSecretRef": {"name": "journal"}}}
     }))
     .expect("an endpoint");
-    let connection = endpoint.spec.connection();
-    Observed {
-        name: "journal".to_owned(),
-        namespace: "acme".to_owned(),
-        uid: "u-1".to_owned(),
-        status: Default::default(),
-        fingerprint: connection.fingerprint(),
-        server: Server::try_from(&connection).map_err(|error| error.to_string()),
-        connection,
-        requested: None,
-        runs: vec![],
-        archiver: None,
-        has_archiver: false,
-        users: 0,
-        endpoint,
-    }
+    Observed::alone(&endpoint)
 }
 
 /// A report of a test of the endpoint's connection that ended at `second`.
@@ -158,15 +143,29 @@ fn what_ended_is_published_with_the_request_that_it_answers() {
     let passed = report(&observed, 5, None);
     observed.runs = vec![run(&observed, Outcome::Reported(passed.clone()))];
     let answers = Some("please".to_owned());
-    assert_eq!(decide(&observed, at(5)), Decision::Ended { report: passed, detail: None, answers });
+    assert_eq!(decide(&observed, at(5)), Decision::Ended(Box::new(Ended { report: passed, detail: None, answers })));
 }
 
 #[test]
 fn a_probe_without_a_report_is_probe_not_run() {
     let mut observed = observed();
     observed.runs = vec![run(&observed, Outcome::Unreported("no image".to_owned()))];
-    let Decision::Ended { report, detail, .. } = decide(&observed, at(5)) else { panic!("it ended") };
-    assert_eq!((report.reason, detail.as_deref()), (Some(Reason::ProbeNotRun), Some("no image")));
+    let Decision::Ended(ended) = decide(&observed, at(5)) else { panic!("it ended") };
+    assert_eq!(ended.report.reason, Some(Reason::ProbeNotRun));
+    assert_eq!(ended.detail, Some(format!("no image. {}", Reason::ProbeNotRun.remedy())));
+}
+
+#[test]
+fn a_probe_that_is_refused_is_a_failed_test_that_is_repeated_as_any_other() {
+    let mut observed = observed();
+    observed.requested = Some("please".to_owned());
+    let plan = plan(&observed, Trigger::Connection);
+    let Ended { report, detail, answers } = refused(&observed, &plan, "exceeded quota: jobs.", at(100));
+    assert_eq!((report.reason, answers.as_deref()), (Some(Reason::ProbeNotRun), Some("please")));
+    assert!(detail.is_some_and(|detail| detail.starts_with("The probe was refused: exceeded quota: jobs. Mend")));
+    observed.status.test = Some(report);
+    observed.status.last_handled_test_at = answers;
+    assert_eq!(next(decide(&failing_since(observed, 100), at(100))), 160);
 }
 
 #[test]

@@ -13,7 +13,7 @@ use kube::ResourceExt;
 use super::facts::{CONTAINER, Facts};
 use crate::{
     pods::{self, finished},
-    status::shortened,
+    status::quoted,
 };
 
 /// When a probe that has not ended is given up: shortly before its Job's deadline, at which the Job controller deletes
@@ -65,10 +65,7 @@ fn outcome(job: &Job, facts: &Facts, pods: &[Arc<Pod>], created_at: Timestamp, n
         };
     }
     let problem = pods.iter().find_map(|pod| pods::not_starting(pod));
-    let problem = problem.map(|problem| match problem.message.as_str() {
-        "" => problem.reason,
-        message => format!("{}: {}", problem.reason, shortened(message, 500)),
-    });
+    let problem = problem.map(|problem| problem.words());
     if let Some(condition) = finished(job) {
         let at = condition.last_transition_time.as_ref().map_or(created_at, |time| time.0);
         let seen = after(at, LAG);
@@ -88,7 +85,7 @@ fn outcome(job: &Job, facts: &Facts, pods: &[Arc<Pod>], created_at: Timestamp, n
         return Outcome::Unreported(why);
     }
     let note = match (problem, pods.is_empty()) {
-        (Some(problem), _) => format!("The probe cannot start yet: {problem}"),
+        (Some(problem), _) => format!("The probe cannot start yet: {problem}."),
         (None, true) => "The probe's pod is awaited.".to_owned(),
         (None, false) => "The probe runs.".to_owned(),
     };
@@ -104,7 +101,7 @@ fn report(facts: &Facts, pod: &Pod, ended: &ContainerStateTerminated) -> Result<
     let words = ended.message.as_deref().unwrap_or_default();
     let report: TestReport = serde_json::from_str(words).map_err(|_| {
         let reason = ended.reason.as_deref().unwrap_or("Ended");
-        let words = shortened(words.trim(), 500);
+        let words = quoted(words);
         format!("The probe ended with exit code {} ({reason}) and no report: {words}", ended.exit_code)
     })?;
     if report.connection != facts.connection {

@@ -1,0 +1,82 @@
+//! An endpoint, as the archiver needs it.
+
+use std::collections::BTreeSet;
+
+use imarchive_crds::{ArchivingEndpoint, Batching, Connection, Retry, Server};
+use kube::ResourceExt;
+use sha2::{Digest, Sha256};
+use tracing::warn;
+
+use crate::message::hex;
+
+/// An endpoint, parsed.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Endpoint {
+    /// Its name.
+    pub name: String,
+    /// Its UID; of a person's file a hash.
+    pub uid: String,
+    /// What is delivered by, once a connection of it was accepted.
+    pub accepted: Option<AcceptedServer>,
+    /// Maintenance.
+    pub suspend: bool,
+    /// How messages are grouped into mails.
+    pub batching: Batching,
+    /// When a failed delivery is tried again.
+    pub retry: Retry,
+    /// The Secrets with its credentials: that of the spec, which may not be accepted yet, and that of what is.
+    pub secrets: BTreeSet<String>,
+}
+
+/// An accepted connection, parsed.
+#[derive(Clone, Debug, PartialEq)]
+pub struct AcceptedServer {
+    /// The generation whose block this is.
+    pub generation: Option<i64>,
+    /// Tells connections apart.
+    pub fingerprint: String,
+    /// The archive.
+    pub server: Server,
+}
+
+impl Endpoint {
+    /// What is delivered by.
+    pub fn server(&self) -> Option<&Server> {
+        self.accepted.as_ref().map(|accepted| &accepted.server)
+    }
+}
+
+/// What `endpoint` says.
+pub(super) fn parse(endpoint: &ArchivingEndpoint) -> Endpoint {
+    let spec = &endpoint.spec;
+    let (generation, connection): (Option<i64>, Option<Connection>) = match &endpoint.metadata.uid {
+        None => (None, Some(spec.connection())),
+        Some(_) => {
+            let accepted = endpoint.status.as_ref().and_then(|status| status.accepted.clone());
+            accepted.map_or((None, None), |accepted| (Some(accepted.generation), Some(accepted.connection)))
+        }
+    };
+    let accepted = connection.and_then(|connection| match Server::try_from(&connection) {
+        Ok(server) => Some(AcceptedServer { generation, fingerprint: connection.fingerprint(), server }),
+        Err(error) => {
+            warn!(endpoint = endpoint.name_any(), %error, "an endpoint's block cannot be used");
+            None
+        }
+    });
+    let wanted = Server::try_from(&spec.connection()).ok().and_then(|server| server.credentials);
+    let in_use = accepted.as_ref().and_then(|accepted| accepted.server.credentials.clone());
+    Endpoint {
+        secrets: wanted.into_iter().chain(in_use).collect(),
+        name: endpoint.name_any(),
+        uid: endpoint.metadata.uid.clone().unwrap_or_else(|| uid(endpoint)),
+        accepted,
+        suspend: spec.suspend,
+        batching: spec.batching.clone(),
+        retry: spec.retry.clone(),
+    }
+}
+
+fn uid(endpoint: &ArchivingEndpoint) -> String {
+    let name = format!("ArchivingEndpoint/{}/{}", endpoint.namespace().unwrap_or_default(), endpoint.name_any());
+    hex(&Sha256::digest(name)[..16])
+}
