@@ -188,7 +188,8 @@ pub(super) fn members(connection: &Connection, batch: i64) -> rusqlite::Result<V
 
 /// Notes a failed attempt, and why. What was set aside meanwhile keeps the reason for that.
 pub fn failed(connection: &Connection, batch: i64, reason: &str) -> rusqlite::Result<()> {
-    let sql = "UPDATE batch SET attempts = attempts + 1, reason = iif(state = 'waiting', ?2, reason) WHERE id = ?1";
+    let sql = "UPDATE batch SET attempts = attempts + 1,
+                      reason = CASE state WHEN 'waiting' THEN ?2 ELSE reason END WHERE id = ?1";
     connection.prepare_cached(sql)?.execute((batch, reason)).map(drop)
 }
 

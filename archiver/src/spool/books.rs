@@ -42,7 +42,7 @@ impl State {
 }
 
 /// The name of a copy's state: its batch's, or while it is in none its own.
-pub(super) const COPY_STATE: &str = "coalesce(batch.state, iif(copy.held IS NULL, 'waiting', 'held'))";
+pub(super) const COPY_STATE: &str = "coalesce(batch.state, CASE WHEN copy.held IS NULL THEN 'waiting' ELSE 'held' END)";
 
 /// Counts the waiting messages that no endpoint is known for. One with another copy that is held is not waiting.
 const UNROUTED: &str = "SELECT count(*) FROM copy WHERE batch IS NULL AND endpoint = '' AND NOT EXISTS (
