@@ -1,8 +1,10 @@
 # shellcheck shell=bash disable=SC2154  # sourced by e2e/cluster, which sets the variables
-# The default StorageClass: a stock of local directories, which nothing provisions, so they are wiped and used again.
+# The default StorageClass: a stock of local directories, which nothing provisions, so they are wiped and used again. Its
+# volumes cannot grow. Those of the class `growing` may be asked to, and wait for ever for somebody who does it.
 
 volumes=$state/volumes
-volume_count=24
+volume_count=32
+growing_volume_count=2
 
 make_volumes() {
   local number
@@ -15,12 +17,23 @@ metadata:
   annotations: {storageclass.kubernetes.io/is-default-class: "true"}
 provisioner: kubernetes.io/no-provisioner
 volumeBindingMode: WaitForFirstConsumer
+---
+apiVersion: storage.k8s.io/v1
+kind: StorageClass
+metadata:
+  name: growing
+provisioner: kubernetes.io/no-provisioner
+volumeBindingMode: WaitForFirstConsumer
+allowVolumeExpansion: true
 EOF
-    for number in $(seq -w "$volume_count"); do
-      mkdir -p "$volumes/pv$number"
-      volume_manifest "pv$number"
-    done
+    for number in $(seq -w "$volume_count"); do make_volume local "pv$number"; done
+    for number in $(seq -w "$growing_volume_count"); do make_volume growing "growing$number"; done
   } | kubectl apply --server-side -f - >/dev/null
+}
+
+make_volume() {
+  mkdir -p "$volumes/$2"
+  volume_manifest "$1" "$2"
 }
 
 # Retain, since only a provisioner can carry out Delete.
@@ -29,13 +42,13 @@ volume_manifest() {
 ---
 apiVersion: v1
 kind: PersistentVolume
-metadata: {name: $1}
+metadata: {name: $2}
 spec:
-  storageClassName: local
+  storageClassName: $1
   capacity: {storage: 20Gi}
   accessModes: [ReadWriteOnce]
   persistentVolumeReclaimPolicy: Retain
-  local: {path: "$volumes/$1"}
+  local: {path: "$volumes/$2"}
   nodeAffinity:
     required:
       nodeSelectorTerms: [{matchExpressions: [{key: kubernetes.io/hostname, operator: In, values: [$node]}]}]

@@ -89,13 +89,17 @@ def delete_namespace(name: str, wait: bool = True) -> None:
     kubectl("delete", "namespace", name, "--ignore-not-found", f"--wait={str(wait).lower()}", "--timeout=180s")
 
 
-def install_chart(roots: Path) -> str:
-    """Installs the chart or brings it up to date, so that it trusts the archives of the tests; returns its revision."""
+def install_chart(roots: Path, *more: str) -> str:
+    """Installs the chart or brings it up to date, so that it trusts the archives of the tests; returns its revision.
+
+    Whatever was set before, or is not said by `more`, has its default again.
+    """
     chart = PROJECT / "charts/imarchive"
     found = helm(
         *("upgrade", "--install", "imarchive", str(chart), "-n", SYSTEM, "--create-namespace"),
         *("--set", "image.repository=imarchive,image.tag=dev", "--set-file", f"trust.extraRoots={roots}"),
         *("--wait", "--timeout=180s", "-o", "json"),
+        *more,
     )
     return str(json.loads(found)["version"])
 

@@ -30,6 +30,23 @@ def secret_of(name: str, login: str) -> dict:
     return secret(name, login, archives.account(login)["password"])
 
 
+def quota(name: str, hard: dict) -> dict:
+    return {"apiVersion": "v1", "kind": "ResourceQuota", "metadata": {"name": name}, "spec": {"hard": hard}}
+
+
+def host(name: str, address: str) -> list[dict]:
+    """Makes NAME.NAMESPACE.svc.cluster.local a name of the address."""
+    ports = [{"port": 587}]
+    service = {"kind": "Service", "apiVersion": "v1", "spec": {"clusterIP": "None", "ports": ports}}
+    slice_ = {"kind": "EndpointSlice", "apiVersion": "discovery.k8s.io/v1", "addressType": "IPv4", "ports": ports}
+    labels = {"kubernetes.io/service-name": name}
+    endpoints = [{"addresses": [address]}]
+    return [
+        {**service, "metadata": {"name": name}},
+        {**slice_, "metadata": {"name": name, "labels": labels}, "endpoints": endpoints},
+    ]
+
+
 def archiver(name: str = "archiver", **spec: dict) -> dict:
     organization = {"name": "Acme", "domains": [DOMAIN], "administrators": ["compliance@acme.example"]}
     ingest = {"clients": [{"serviceAccount": "chat", "sources": ["acme-chat"]}]}

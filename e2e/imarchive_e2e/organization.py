@@ -1,5 +1,6 @@
 """An organization of a story: a namespace, and a mailbox, of its own."""
 
+import json
 from contextlib import suppress
 
 from . import archives, node, objects
@@ -29,8 +30,8 @@ class Organization:
     def apply(self, *things: dict) -> None:
         node.apply(*objects.within(self.name, *things))
 
-    def kubectl(self, *arguments: str) -> str:
-        return kubectl(*arguments, "-n", self.name)
+    def kubectl(self, *arguments: str, stdin: str | None = None) -> str:
+        return kubectl(*arguments, "-n", self.name, stdin=stdin)
 
     def endpoint(self, name: str, smtp: dict | None = None, **spec: object) -> dict:
         """One that delivers to this organization's mailbox, unless said otherwise."""
@@ -38,6 +39,18 @@ class Organization:
 
     def get(self, kind: str, name: str) -> dict:
         return node.get(kind, name, self.name)
+
+    def patch(self, what: str, change: dict, *, strategy: str = "merge") -> None:
+        """What `kubectl edit` does. Only Kubernetes' own kinds know `strategic`, which finds list items by key."""
+        self.kubectl("patch", what, f"--type={strategy}", "-p", json.dumps(change))
+
+    def delete(self, what: str, *, wait: bool = True) -> None:
+        self.kubectl("delete", what, f"--wait={str(wait).lower()}", "--timeout=60s")
+
+    def find(self, what: str) -> dict | None:
+        """The object, unless there is none."""
+        found = self.kubectl("get", what, "--ignore-not-found", "-o", "json")
+        return json.loads(found) if found else None
 
     def condition(self, kind: str, name: str, condition: str) -> dict:
         return node.condition(self.get(kind, name), condition)
