@@ -47,7 +47,7 @@ pub enum Error {
         call: String,
     },
     /// A right is missing.
-    #[error("{call}: {message}; look at the ClusterRole imarchive-operator")]
+    #[error("{call}: {message}; look at the rights of the ServiceAccount imarchive-operator")]
     Forbidden {
         /// What was asked for.
         call: String,

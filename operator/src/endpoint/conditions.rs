@@ -7,6 +7,10 @@ use k8s_openapi::apimachinery::pkg::apis::meta::v1::Condition;
 use super::{Testing, observe::Observed, retry};
 use crate::status::{ConditionReason, Conditions, Progress, quoted};
 
+/// What to do about a reply of 4xx.
+pub(super) const FOR_NOW: &str =
+    "The server says so for now: it is tried again by itself. If it lasts, ask the archive.";
+
 /// The state of one condition.
 struct Verdict {
     /// `None` while nothing is known.
@@ -207,9 +211,13 @@ fn heals(reason: Reason, code: Option<i32>) -> bool {
     reason.heals_by_itself() || code.is_some_and(|code| (400..500).contains(&code))
 }
 
-/// What happened, and what to do.
+/// What happened, and what to do: nothing, when the server says "for now", whatever it is that it refuses.
 fn failure(stage: &str, code: Option<i32>, message: &str, reason: ConditionReason) -> String {
-    reason.with(format!("{}.", words(stage, code, message)))
+    let words = words(stage, code, message);
+    match code {
+        Some(400..500) => format!("{words}. {FOR_NOW}"),
+        _ => reason.with(format!("{words}.")),
+    }
 }
 
 fn words(stage: &str, code: Option<i32>, message: &str) -> String {

@@ -19,6 +19,8 @@ use crate::{
 /// When a probe that has not ended is given up: shortly before its Job's deadline, at which the Job controller deletes
 /// the pod, and with it what is known of why.
 const GIVEN_UP: Duration = Duration::from_secs(270);
+/// When a Job that has made no pod is given up: what forbids its pod will not allow it a moment later.
+const NO_POD: Duration = Duration::from_secs(90);
 /// How much later than the Job's the pod's end may be seen: they are two watches.
 const LAG: Duration = Duration::from_secs(10);
 
@@ -75,7 +77,7 @@ fn outcome(job: &Job, facts: &Facts, pods: &[Arc<Pod>], created_at: Timestamp, n
         let known = problem.or_else(|| condition.message.clone()).unwrap_or_default();
         return Outcome::Unreported(format!("The probe left no report: {known}"));
     }
-    let given_up = after(created_at, GIVEN_UP);
+    let given_up = after(created_at, if pods.is_empty() { NO_POD } else { GIVEN_UP });
     if now >= given_up {
         let why = match (problem, pods.is_empty()) {
             (Some(problem), _) => format!("The probe could not start: {problem}"),
@@ -192,6 +194,12 @@ mod tests {
         assert!(matches!(&early, Outcome::Underway { note, .. } if note.contains("no such image")), "{early:?}");
         let late = outcome_of(json!({}), Some(pod(waiting, "PEM")), 270);
         assert!(unreported(&late).contains("ImagePullBackOff: no such image"));
+    }
+
+    #[test]
+    fn a_job_whose_pod_is_forbidden_is_given_up_sooner() {
+        assert!(matches!(outcome_of(json!({}), None, 89), Outcome::Underway { .. }));
+        assert!(unreported(&outcome_of(json!({}), None, 90)).contains("made no pod"));
     }
 
     #[test]
