@@ -32,6 +32,8 @@ oomScoreAdj: 0
 # A developer's disk is often nearly full, and cannot always be measured; neither must cost the tests their pods.
 localStorageCapacityIsolation: false
 evictionHard: {memory.available: 50Mi}
+# How soon a pod sees what changed in a Secret that it mounts: a minute and a half is long for a test.
+syncFrequency: 10s
 # There is no registry to pull a collected image from again.
 imageGCHighThresholdPercent: 100
 EOF

@@ -4,35 +4,13 @@ import json
 import re
 import secrets
 import shutil
-from dataclasses import dataclass
 from pathlib import Path
 
 import certificates
+from services import SERVICES, SRV, options
 
 TEMPLATES = Path(__file__).resolve().parent
-SRV = "/srv"  # where the servers see DIR
-
-
-@dataclass(frozen=True)
-class Service:
-    """A port of Postfix. Its certificate carries the names; the issuer None means that it is its own."""
-
-    port: int
-    tls: str
-    names: tuple[str, ...]
-    issuer: str | None = "ca"
-    passwords: bool = True
-
-
-SERVICES = {
-    # vault is tested for STARTTLS on this port, hence its name.
-    "submission": Service(587, "StartTLS", ("journal.archive.example", "vault.archive.example")),
-    "smtps": Service(465, "Implicit", ("vault.archive.example",)),
-    "selfsigned": Service(2587, "StartTLS", ("selfsigned.archive.example",), issuer=None),
-    "untrusted": Service(3587, "StartTLS", ("untrusted.archive.example",), issuer="otherCa"),
-    "relay": Service(25, "StartTLS", ("relay.archive.example",), passwords=False),
-}
-IMAPS = 993
+IMAP, IMAPS = 143, 993
 FIRST_PORT = {"standard": 0, "high": 10000}
 MAILBOXES = {
     "acme-journal@journal.archive.example": "journal",
@@ -86,7 +64,9 @@ def write_directory(directory: Path, mail: dict) -> None:
     shutil.chown(directory / "postfix/data", "postfix", "root")
     write_certificates(directory / "certificates", mail["address"])
     write_mailboxes(directory, mail)
-    values = {"ADDRESS": mail["address"], "IMAPS": str(mail["imap"]["port"])}
+    (directory / "postfix/config/senders").write_text(template("senders", {}))
+    imaps = mail["imap"]["port"]
+    values = {"ADDRESS": mail["address"], "IMAP": str(imaps - IMAPS + IMAP), "IMAPS": str(imaps)}
     (directory / "dovecot/dovecot.conf").write_text(template("dovecot.conf", values))
     write_ports(directory, mail, paused=set())
     write_private(directory / "mail.json", json.dumps(mail, indent=2) + "\n")
@@ -96,7 +76,7 @@ def write_certificates(folder: Path, address: str) -> None:
     certificates.authority(folder, "ca", "imarchive test CA")
     certificates.authority(folder, "otherCa", "imarchive other CA, not trusted")
     for name, service in SERVICES.items():
-        certificates.server(folder, name, list(service.names), address, service.issuer)
+        certificates.server(folder, name, list(service.names), address, service.issuer, service.expired)
     certificates.server(folder, "imaps", ["imap.archive.example"], address, "ca")
 
 
@@ -126,23 +106,12 @@ def write_ports(directory: Path, mail: dict, paused: set[str]) -> None:
             lines.append(f"# paused {name}\n")
         else:
             lines.append(f"{mail['address']}:{mail['services'][name]['port']} inet n - n - - smtpd\n")
-            lines += [f"  -o {option}\n" for option in options(name, service)]
+            lines += [f"  -o {{ {option} }}\n" for option in options(name, service)]
     (directory / "postfix/config/master.cf").write_text("".join(lines))
 
 
 def paused_services(directory: Path) -> set[str]:
     return set(re.findall(r"^# paused (\S+)$", (directory / "postfix/config/master.cf").read_text(), re.MULTILINE))
-
-
-def options(name: str, service: Service) -> list[str]:
-    found = [f"syslog_name={name}", f"smtpd_tls_chain_files={SRV}/certificates/{name}.pem"]
-    if service.tls == "Implicit":
-        found.append("smtpd_tls_wrappermode=yes")
-    if service.passwords:
-        found.append("smtpd_tls_security_level=encrypt")
-        found.append("smtpd_sasl_auth_enable=yes")
-        found.append("smtpd_client_restrictions=permit_sasl_authenticated,reject")
-    return found
 
 
 def template(name: str, values: dict[str, str]) -> str:
