@@ -56,6 +56,14 @@ demo-outage: up ## the demo, with an archive that is down for a while
 	@echo "== demo, with an outage"
 	@e2e/demo --outage
 
+.PHONY: faults
+faults: up ## all that may happen to the operator, at full size: kills, refusals, stale watches, SIGSTOP; two hours
+	@e2e/faults
+
+.PHONY: scale
+scale: up ## how the operator's start, memory and writes grow with the resources
+	@e2e/scale
+
 .PHONY: down
 down: ## stops the mail servers and the node, and leaves nothing running
 	@e2e/mail down $(cache)/mail
@@ -95,4 +103,5 @@ stories: up
 	@echo "== helm test"
 	@e2e/cluster exec -- helm test $(release) --logs
 	@echo "== stories"
-	@e2e/python python3 -m pytest -p no:cacheprovider -v e2e/stories
+	@begun=$$(date -u +%FT%TZ); e2e/python python3 -m pytest -p no:cacheprovider -v e2e/stories; \
+	  echo "== rights used"; e2e/python e2e/rights audit --since "$$begun"

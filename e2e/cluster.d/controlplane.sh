@@ -50,6 +50,16 @@ await_api_server() {
   await kube-apiserver 60 "API server ready" kubectl get --raw /readyz
 }
 
+restart_api_server() {
+  one_at_a_time
+  is_up || die "the node is not up: e2e/cluster up"
+  # shellcheck disable=SC2034  # await counts from here
+  started=$SECONDS
+  stop kube-apiserver
+  start_api_server
+  await_api_server
+}
+
 # What the components that kubeadm would set up need beyond the API server's own defaults.
 make_cluster_objects() {
   kubectl apply -f - >/dev/null <<EOF

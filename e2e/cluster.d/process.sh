@@ -9,12 +9,12 @@ start_time_of() {
   awk '$1 == "Z" {exit 1} {print $20}' <<<"${fields##*) }"
 }
 
-# start NAME COMMAND...: in the node's network and in a process group of its own, with the output in logs/NAME.log.
+# start NAME COMMAND...: in the node's network and in a process group of its own, with the output added to logs/NAME.log.
 start() {
   local name=$1 pid
   shift
   # A plain command, not the function in_network, so that $! is the process itself and not a shell around it.
-  nsenter --net="$network_file" setsid "$@" >"$logs/$name.log" 2>&1 </dev/null 9>&- &
+  nsenter --net="$network_file" setsid "$@" >>"$logs/$name.log" 2>&1 </dev/null 9>&- &
   pid=$!
   echo "$pid $(start_time_of "$pid")" >"$state/pids/$name"
 }

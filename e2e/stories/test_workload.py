@@ -179,6 +179,17 @@ def test_callers_find_the_certificate_in_a_configmap_that_was_made_anew(organiza
     assert uid(pod(organization)) == uid(before)
 
 
+def test_an_account_that_was_made_anew_replaces_the_pod_whose_token_was_of_the_old_one(organization):
+    before = pod(organization)
+    organization.delete("serviceaccount/archiver")
+    node.eventually(lambda: uid(pod(organization)) != uid(before), 60, "another pod archiver-0")
+    client = organization.client()
+    assert client.post(Chat("account").direct(ALICE, ZOE, "Can you hear me?")).status == 200
+    taken = client.books()["acknowledged"]
+    reported = f"--for=jsonpath={{.status.messages.acknowledged}}={taken}"
+    organization.kubectl("wait", "archivers/archiver", reported, "--timeout=60s")
+
+
 def test_a_new_secret_name_replaces_the_pod(organization):
     before = pod(organization)
     organization.apply(
