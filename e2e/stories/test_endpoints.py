@@ -40,7 +40,7 @@ FAULTS = {
     "unwanted": Fault({"port": 2527}, "GreetingRejected", "Greeting", "serves this network", heals=True),
     "aloof": Fault({"port": 2528}, "EhloRejected", "Ehlo", "serves this network"),
     "plain": Fault({"port": 2525}, "StartTlsNotOffered", "StartTls", "Use a port where the archive offers STARTTLS"),
-    "broken-tls": Fault({"port": 5587}, "StartTlsRejected", "StartTls", "mend its STARTTLS", heals=True),
+    "broken-tls": Fault({"port": 5587}, "StartTlsRejected", "StartTls", "says so for now", heals=True),
     "injected": Fault({"port": INJECTING}, "StartTlsInjection", "StartTls", "Do not use this server"),
     "no-tls": Fault({**VAULT, "port": 2529}, "HandshakeFailed", "Handshake", "Check that port and tls fit together"),
     "other-ca": Fault(

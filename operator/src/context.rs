@@ -5,8 +5,14 @@ use std::sync::{Arc, PoisonError, RwLock};
 use jiff::Timestamp;
 
 use crate::{
-    api::Kube, archiver::rollout, backoff::Backoff, endpoint, metrics::Metrics, progress::Progress, settings::Workload,
-    slots::Slots, stores::Stores, tables::Tables,
+    api::Kube,
+    backoff::Backoff,
+    metrics::Metrics,
+    progress::Progress,
+    settings::Workload,
+    slots::{self, Slots},
+    stores::Stores,
+    tables::Tables,
 };
 
 /// Reads the wall clock. Only `main` has a real one.
@@ -44,8 +50,8 @@ impl Shared {
             metrics,
             progress,
             backoff: Backoff::default(),
-            probes: Slots::new(endpoint::AT_ONCE),
-            rollouts: Slots::new(rollout::AT_ONCE),
+            probes: Slots::new(slots::PROBES),
+            rollouts: Slots::new(slots::REPLACEMENTS),
             tables: Tables::default(),
             clock,
             scopes: RwLock::default(),

@@ -24,6 +24,7 @@ use crate::{
     context::Context,
     error::Error,
     pods,
+    slots::PROBES,
     status::{self, Foreign},
     stores::{Guarded, readable},
     undecodable,
@@ -39,8 +40,6 @@ const LONGEST: Duration = Duration::from_secs(3600);
 const WHILE_TESTING: Duration = Duration::from_secs(30);
 /// How long an endpoint waits for a slot.
 const WHILE_FULL: Duration = Duration::from_secs(5);
-/// How many probes run at once in the cluster: a thousand endpoints of one archive must not knock together.
-pub const AT_ONCE: usize = 10;
 
 /// How the endpoint's test is, after this reconcile did its part.
 #[derive(Clone, Debug, PartialEq)]
@@ -100,7 +99,7 @@ async fn carry_out(
         Decision::Underway { note, until: time } => (Testing::Underway(note), until(time).min(WHILE_TESTING)),
         Decision::Ended(ended) => (Testing::Ended(ended), WHILE_TESTING),
         Decision::Start(plan) if !claim_slot(context, observed, &plan, now) => {
-            let note = format!("Waits for one of the {AT_ONCE} tests that may run at once.");
+            let note = format!("Waits for one of the {PROBES} tests that may run at once.");
             (Testing::Underway(note), WHILE_FULL)
         }
         Decision::Start(plan) => match start(context, observed, &plan).await {

@@ -8,6 +8,10 @@ use std::{
 
 use jiff::Timestamp;
 
+/// How many probes run at once: a thousand endpoints of one archive must not knock together.
+pub const PROBES: usize = 10;
+/// How many archivers are replaced at once.
+pub const REPLACEMENTS: usize = 5;
 /// How long what a slot was claimed for may take to be seen.
 const UNSEEN: Duration = Duration::from_secs(30);
 

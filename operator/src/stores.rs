@@ -103,6 +103,13 @@ impl Stores {
         pods.sort_by_key(|pod| pod.name_any());
         pods
     }
+
+    /// The pod of an archiver's StatefulSet.
+    pub fn pod_of(&self, set: &StatefulSet) -> Option<Arc<Pod>> {
+        let namespace = set.meta().namespace.as_deref().unwrap_or_default();
+        let pod = self.pods.get(&ObjectRef::new(&format!("{ARCHIVER}-0")).within(namespace))?;
+        set.meta().uid.as_deref().is_some_and(|uid| controlled_by(&*pod, uid)).then_some(pod)
+    }
 }
 
 /// Those objects of a store that can be read.

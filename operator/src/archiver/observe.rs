@@ -9,7 +9,7 @@ use k8s_openapi::api::{
 };
 use kube::{ResourceExt, runtime::reflector::ObjectRef};
 
-use super::{names, rollout::pod_of};
+use super::names;
 use crate::{
     context::Context,
     stores::{Guarded, readable},
@@ -58,7 +58,7 @@ pub fn observe(archiver: &Archiver, context: &Context) -> Observed {
         assigned: context.shared.tables.of(stores, &namespace).len(),
         account: stores.archiver_accounts.get(&ObjectRef::new(ARCHIVER).within(&namespace)).and_then(|a| a.uid()),
         claim: stores.claims.get(&ObjectRef::new(names::CLAIM).within(&namespace)),
-        pod: stateful_set.as_ref().and_then(|set| pod_of(stores, set)),
+        pod: stateful_set.as_ref().and_then(|set| stores.pod_of(set)),
         stateful_set,
     }
 }

@@ -5,22 +5,19 @@
 
 use std::collections::BTreeMap;
 
-use imarchive_crds::ARCHIVER;
 use k8s_openapi::api::{apps::v1::StatefulSet, core::v1::Pod};
-use kube::{Resource, ResourceExt, runtime::reflector::ObjectRef};
+use kube::ResourceExt;
 use sha2::{Digest, Sha256};
 
 use super::{names, observe::Observed};
 use crate::{
     pods,
     settings::Workload,
-    slots::Seen,
+    slots::{REPLACEMENTS, Seen},
     status::ConditionReason,
-    stores::{Stores, controlled_by},
+    stores::Stores,
 };
 
-/// How many archivers are replaced at once.
-pub const AT_ONCE: usize = 5;
 /// On a StatefulSet: tells what the operator gave it from what it gives now.
 const GIVEN: &str = "imarchive.dev/given";
 
@@ -125,7 +122,7 @@ pub fn seen(scopes: &[impl AsRef<Stores>], workload: &Workload) -> Seen {
     let now = Given::of(workload);
     let sets = scopes.iter().flat_map(|scope| {
         let stores = scope.as_ref();
-        stores.stateful_sets.state().into_iter().map(|set| (pod_of(stores, &set), set))
+        stores.stateful_sets.state().into_iter().map(|set| (stores.pod_of(&set), set))
     });
     sets.filter_map(|(pod, set)| {
         let going_on = match standing(&set, pod.as_deref(), &now) {
@@ -138,17 +135,10 @@ pub fn seen(scopes: &[impl AsRef<Stores>], workload: &Workload) -> Seen {
     .collect()
 }
 
-/// The pod of an archiver's StatefulSet.
-pub fn pod_of(stores: &Stores, set: &StatefulSet) -> Option<std::sync::Arc<Pod>> {
-    let namespace = set.meta().namespace.as_deref().unwrap_or_default();
-    let pod = stores.pods.get(&ObjectRef::new(&format!("{ARCHIVER}-0")).within(namespace))?;
-    set.meta().uid.as_deref().is_some_and(|uid| controlled_by(&*pod, uid)).then_some(pod)
-}
-
 /// What an archiver waits for that waits for its turn.
 pub fn waits() -> String {
     ConditionReason::UpgradePending.with(format!(
-        "A new version is installed. The pod, and what was changed of it, waits until fewer than {AT_ONCE} archivers of \
+        "A new version is installed. The pod, and what was changed of it, waits until fewer than {REPLACEMENTS} archivers of \
          the cluster are being replaced."
     ))
 }

@@ -113,7 +113,7 @@ fn a_set_that_was_never_marked_is_judged_by_its_image() {
 
 /// Archivers that were given `old` and take messages, until each is replaced; how many are replaced at once at most.
 fn most_at_once(archivers: usize, seen_late: bool) -> usize {
-    let (slots, new, given) = (Slots::new(AT_ONCE), workload("new"), given("new"));
+    let (slots, new, given) = (Slots::new(REPLACEMENTS), workload("new"), given("new"));
     let now = |round: usize| jiff::Timestamp::from_second(round as i64).expect("in range");
     let mut fleet: Vec<(StatefulSet, Pod)> = (0..archivers).map(|_| (set("old", false), ready("r"))).collect();
     let mut most = 0;
@@ -148,6 +148,6 @@ fn most_at_once(archivers: usize, seen_late: bool) -> usize {
 
 #[test]
 fn of_twelve_archivers_five_are_replaced_at_once_and_then_all_are() {
-    assert_eq!(most_at_once(12, false), AT_ONCE);
-    assert_eq!(most_at_once(12, true), AT_ONCE);
+    assert_eq!(most_at_once(12, false), REPLACEMENTS);
+    assert_eq!(most_at_once(12, true), REPLACEMENTS);
 }
