@@ -144,13 +144,3 @@ pub struct Recorded {
     /// The content of each of `message.attachments`, in their order; `None` where the source handed none in.
     pub contents: Vec<Option<Vec<u8>>>,
 }
-
-/// Lower-case hex.
-pub fn hex(bytes: &[u8]) -> String {
-    use std::fmt::Write;
-    bytes.iter().fold(String::with_capacity(2 * bytes.len()), |mut text, byte| {
-        // Writing to a String cannot fail.
-        let _ = write!(text, "{byte:02x}");
-        text
-    })
-}

@@ -16,7 +16,7 @@ use kube::{
     Api, Client,
     api::{Patch, PatchParams},
 };
-use said::{Said, object};
+use said::{Said, heard, object};
 use serde_json::{Value, json};
 use tokio::{sync::watch, time::sleep};
 use tracing::warn;
@@ -133,24 +133,22 @@ impl Reporter {
                 api.patch_status(ARCHIVER, &cluster.params(), &Patch::Apply(body)).await.map(drop)
             };
             said.unless_said("archiver", body, apply).await?;
-            self.publish_ca(cluster, said).await?;
+            self.publish_ca(cluster).await?;
         }
         Ok(())
     }
 
-    /// The CA's certificate, for callers: the operator made the ConfigMap, and the archiver may fill this one only.
-    async fn publish_ca(&self, cluster: &Cluster, said: &mut Said) -> anyhow::Result<()> {
+    /// The CA's certificate, for callers: the operator made the ConfigMap, and the archiver may fill this one only. It is
+    /// said at each report: who deletes or edits it is not seen from here, and the callers need it.
+    async fn publish_ca(&self, cluster: &Cluster) -> anyhow::Result<()> {
         const NAME: &str = "archiver-ca";
         let Ok(certificate) = std::fs::read_to_string(&self.ca) else { return Ok(()) };
         let body = json!({
             "apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": NAME}, "data": {"ca.crt": certificate},
         });
         let api: Api<ConfigMap> = Api::namespaced(cluster.client.clone(), &cluster.namespace);
-        let apply =
-            |body: Value| async move { api.patch(NAME, &cluster.params(), &Patch::Apply(body)).await.map(drop) };
-        // At each report: who deletes or edits it is not seen from here, and the callers need it.
-        said.forget("ca");
-        said.unless_said("ca", body, apply).await
+        let (params, body) = (cluster.params(), Patch::Apply(body));
+        heard("ca", async { api.patch(NAME, &params, &body).await.map(drop) }).await.map(drop)
     }
 }
 

@@ -14,6 +14,7 @@ mod condition;
 mod definitions;
 pub mod elect;
 mod endpoint;
+mod hex;
 pub mod ladder;
 mod report;
 pub mod resolve;
@@ -35,6 +36,7 @@ pub use endpoint::{
     Connection, Delivery, EndpointType, FromHeader, GlobalRelay, GlobalRelayAccount, GroupChats, Release, Retry,
     RetryLogRow, RetryStatus, Smtp, Testing, Tls,
 };
+pub use hex::hex;
 pub use report::{Reason, Stage, StageReport, TestReport, TestResult, TlsReport};
 pub use server::{InvalidServer, Server};
 pub use size::{ByteSize, InvalidSize};

@@ -31,6 +31,22 @@ pub fn rule(rule: &str, message: &str) -> Value {
     json!({"rule": rule, "message": message})
 }
 
+/// Of a block that has `tls`, `port` and `startTlsPort`.
+pub fn tls() -> Vec<Value> {
+    vec![
+        rule(
+            "!(self.tls == 'Implicit' && has(self.port) && self.port == 25)",
+            "port 25 is never implicit TLS: use 465, or tls StartTLS",
+        ),
+        rule("self.tls == 'Implicit' || !has(self.startTlsPort)", "a startTlsPort is for tls Implicit alone"),
+        rule(
+            "self.tls != 'Implicit' || (has(self.port) ? self.port : 465) != \
+             (has(self.startTlsPort) ? self.startTlsPort : 587)",
+            "port and startTlsPort must differ: one port cannot speak TLS both from the first byte and after STARTTLS",
+        ),
+    ]
+}
+
 /// Of an [`Address`](crate::Address). Two rules, since the API server bounds what one may cost.
 pub fn address() -> Vec<Value> {
     let local = "self.substring(0, self.lastIndexOf('@'))";

@@ -98,8 +98,9 @@ impl Queues {
         let namespace = change.namespace();
         self.ask_endpoint(&namespace, &change.name());
         let elected_by = |endpoint: &ArchivingEndpoint| {
-            let status = endpoint.status.clone().unwrap_or_default();
-            (endpoint.metadata.deletion_timestamp.clone(), status.accepted, status.default_requested_at)
+            let (status, deleted_at) = (endpoint.status.as_ref(), endpoint.metadata.deletion_timestamp.clone());
+            let requested_at = status.and_then(|status| status.default_requested_at.clone());
+            (deleted_at, status.and_then(|status| status.accepted.clone()), requested_at)
         };
         if change.came_or_went() || change.generation_changed() || change.differs(elected_by) {
             self.ask_archiver(&namespace);

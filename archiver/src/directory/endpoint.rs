@@ -2,12 +2,10 @@
 
 use std::collections::BTreeSet;
 
-use imarchive_crds::{ArchivingEndpoint, Batching, Connection, Retry, Server};
+use imarchive_crds::{ArchivingEndpoint, Batching, Connection, Retry, Server, hex};
 use kube::ResourceExt;
 use sha2::{Digest, Sha256};
 use tracing::warn;
-
-use crate::message::hex;
 
 /// An endpoint, parsed.
 #[derive(Clone, Debug, PartialEq)]

@@ -3,6 +3,7 @@
 use std::collections::BTreeSet;
 
 use base64::{Engine, prelude::BASE64_STANDARD};
+use imarchive_crds::hex;
 use serde_json::Value;
 use sha2::{Digest, Sha256};
 
@@ -148,7 +149,7 @@ fn take_contents(value: &mut Value) -> Result<Vec<Option<Vec<u8>>>, Vec<Fault>> 
             }
         };
         if let Some(content) = &content {
-            let sha256 = message::hex(&Sha256::digest(content));
+            let sha256 = hex(&Sha256::digest(content));
             let size = content.len();
             if attachment.get("size").is_some_and(|given| !given.is_null() && given.as_u64() != Some(size as u64)) {
                 faults.push(Fault::new(field("size"), format!("the content has {size} bytes")));

@@ -1,11 +1,12 @@
 //! `transcript.json`: the batch's facts for machines, and the bytes that its digest stands for.
 
+use imarchive_crds::hex;
 use jiff::Timestamp;
 use serde_json::{Map, Value, json};
 use sha2::{Digest, Sha256};
 
 use super::roster::{Participant, roster};
-use crate::message::{Conversation, Recorded, hex};
+use crate::message::{Conversation, Recorded};
 
 /// The bytes of `transcript.json`.
 #[derive(Clone, Debug, PartialEq, Eq)]

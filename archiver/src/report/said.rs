@@ -37,11 +37,6 @@ impl Said {
         self.endpoints = resources.endpoints.keys().cloned().collect();
     }
 
-    /// What was said of `object` is to be said again.
-    pub(super) fn forget(&mut self, object: &str) {
-        self.applied.remove(object);
-    }
-
     /// Applies `body`, which is what is to be said of `object`.
     pub(super) async fn unless_said<F: Future<Output = kube::Result<()>>>(
         &mut self,
@@ -52,14 +47,21 @@ impl Said {
         if self.applied.get(object) == Some(&body) {
             return Ok(());
         }
-        match timeout(PATIENCE, apply(body.clone())).await {
-            Ok(Ok(())) => self.applied.insert(object.to_owned(), body),
-            // Deleted meanwhile: there is nobody to report to.
-            Ok(Err(kube::Error::Api(status))) if status.code == 404 => self.applied.remove(object),
-            Ok(Err(error)) => anyhow::bail!("{object}: {error}"),
-            Err(_) => anyhow::bail!("{object}: the API server does not answer"),
+        match heard(object, apply(body.clone())).await? {
+            true => self.applied.insert(object.to_owned(), body),
+            false => self.applied.remove(object),
         };
         Ok(())
+    }
+}
+
+/// Waits for what is applied to `object`; false when it was deleted meanwhile, so that there is nobody to report to.
+pub(super) async fn heard(object: &str, applied: impl Future<Output = kube::Result<()>>) -> anyhow::Result<bool> {
+    match timeout(PATIENCE, applied).await {
+        Ok(Ok(())) => Ok(true),
+        Ok(Err(kube::Error::Api(status))) if status.code == 404 => Ok(false),
+        Ok(Err(error)) => anyhow::bail!("{object}: {error}"),
+        Err(_) => anyhow::bail!("{object}: the API server does not answer"),
     }
 }
 

@@ -1,5 +1,6 @@
 //! Batches: sealing fixes what one mail carries; delivery, or a person, ends it.
 
+use imarchive_crds::hex;
 use jiff::Timestamp;
 use rusqlite::{Connection, OptionalExtension, params};
 use sha2::{Digest, Sha256};
@@ -11,7 +12,7 @@ use super::{
 };
 use crate::{
     batch::Sealed,
-    message::{Conversation, ConversationKind, Recorded, hex},
+    message::{Conversation, ConversationKind, Recorded},
 };
 
 /// What a seal fixes: everything but the place in the endpoint's order, which the seal gives.

@@ -8,6 +8,7 @@ use sha2::{Digest, Sha256};
 use crate::{
     Address, Domain,
     archiver::ObjectRef,
+    hex::hex,
     rules::{self, Mailbox},
 };
 
@@ -43,20 +44,9 @@ pub enum FromHeader {
 }
 
 /// Any mailbox that is reached over verified TLS.
-#[derive(KubeSchema, Serialize, Deserialize, Clone, Debug, PartialEq)]
+#[derive(Serialize, Deserialize, Clone, Debug, PartialEq, JsonSchema)]
 #[serde(rename_all = "camelCase")]
-#[x_kube(
-    validation = Rule::new("!(self.tls == 'Implicit' && has(self.port) && self.port == 25)")
-        .message("port 25 is never implicit TLS: use 465, or tls StartTLS")
-)]
-#[x_kube(
-    validation = Rule::new("self.tls == 'Implicit' || !has(self.startTlsPort)")
-        .message("a startTlsPort is for tls Implicit alone")
-)]
-#[x_kube(
-    validation = Rule::new("self.tls != 'Implicit' || (has(self.port) ? self.port : 465) != (has(self.startTlsPort) ? self.startTlsPort : 587)")
-        .message("port and startTlsPort must differ: one port cannot speak TLS both from the first byte and after STARTTLS")
-)]
+#[schemars(extend("x-kubernetes-validations" = rules::tls()))]
 pub struct Smtp {
     /// The server's name, as its certificate bears it.
     pub host: Domain,
@@ -141,20 +131,9 @@ pub enum GlobalRelayAccount {
 }
 
 /// HP Autonomy DRC-CM.
-#[derive(KubeSchema, Serialize, Deserialize, Clone, Debug, PartialEq)]
+#[derive(Serialize, Deserialize, Clone, Debug, PartialEq, JsonSchema)]
 #[serde(rename_all = "camelCase")]
-#[x_kube(
-    validation = Rule::new("!(self.tls == 'Implicit' && has(self.port) && self.port == 25)")
-        .message("port 25 is never implicit TLS: use 465, or tls StartTLS")
-)]
-#[x_kube(
-    validation = Rule::new("self.tls == 'Implicit' || !has(self.startTlsPort)")
-        .message("a startTlsPort is for tls Implicit alone")
-)]
-#[x_kube(
-    validation = Rule::new("self.tls != 'Implicit' || (has(self.port) ? self.port : 465) != (has(self.startTlsPort) ? self.startTlsPort : 587)")
-        .message("port and startTlsPort must differ: one port cannot speak TLS both from the first byte and after STARTTLS")
-)]
+#[schemars(extend("x-kubernetes-validations" = rules::tls()))]
 pub struct AutonomyDrcCm {
     /// The server's name, as its certificate bears it.
     pub host: Domain,
@@ -205,6 +184,6 @@ impl Connection {
     /// Tells connections apart: 16 hex digits of the SHA-256 of the block's JSON.
     pub fn fingerprint(&self) -> String {
         let json = serde_json::to_vec(self).unwrap_or_default();
-        Sha256::digest(json).iter().take(8).map(|byte| format!("{byte:02x}")).collect()
+        hex(&Sha256::digest(json)[..8])
     }
 }

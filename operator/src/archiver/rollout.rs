@@ -5,6 +5,7 @@
 
 use std::collections::BTreeMap;
 
+use imarchive_crds::hex;
 use k8s_openapi::api::{apps::v1::StatefulSet, core::v1::Pod};
 use kube::ResourceExt;
 use sha2::{Digest, Sha256};
@@ -61,8 +62,7 @@ impl Given {
             hash.update([0]);
             hash.update(part);
         }
-        let hash = hash.finalize().iter().take(8).map(|byte| format!("{byte:02x}")).collect();
-        Self { image: workload.image.clone(), hash }
+        Self { image: workload.image.clone(), hash: hex(&hash.finalize()[..8]) }
     }
 
     /// What goes onto a StatefulSet that is given it.

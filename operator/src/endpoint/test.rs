@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use imarchive_crds::{ConditionType, Reason, TestReport};
+use imarchive_crds::{ConditionType, Reason, TestReport, hex};
 use jiff::Timestamp;
 use sha2::{Digest, Sha256};
 
@@ -187,7 +187,7 @@ fn plan(observed: &Observed, trigger: Trigger) -> Plan {
     };
     let parts = [&observed.uid, &observed.fingerprint, trigger.name(), &cause, &previous];
     let hash = Sha256::digest(parts.join("\n"));
-    let hash: String = hash.iter().take(5).map(|byte| format!("{byte:02x}")).collect();
+    let hash = hex(&hash[..5]);
     Plan { name: format!("{}-{hash}", observed.name), trigger, previous, answers: observed.requested.clone() }
 }
 
