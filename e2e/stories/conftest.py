@@ -8,6 +8,9 @@ import pytest
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 from imarchive_e2e import archives, node  # noqa: E402
+from imarchive_e2e.books import Sent  # noqa: E402
+from imarchive_e2e.chat import Chat  # noqa: E402
+from imarchive_e2e.ingest import Client  # noqa: E402
 from imarchive_e2e.node import E2E, STATE, run  # noqa: E402
 from imarchive_e2e.organization import Organization  # noqa: E402
 
@@ -31,6 +34,24 @@ def organization(cluster: None, request: pytest.FixtureRequest) -> Iterator[Orga
     request.module.its_organization = Organization(f"story-{name}")
     yield request.module.its_organization
     request.module.its_organization.end()
+
+
+@pytest.fixture(scope="module")
+def client(organization: Organization) -> Client:
+    """The chat system of the story's organization."""
+    return organization.client()
+
+
+@pytest.fixture(scope="module")
+def chat() -> Chat:
+    """What its users say in the story."""
+    return Chat()
+
+
+@pytest.fixture(scope="module")
+def sent() -> Sent:
+    """What was acknowledged in the story."""
+    return Sent()
 
 
 @pytest.hookimpl(wrapper=True)

@@ -6,7 +6,6 @@ import subprocess
 
 import pytest
 from imarchive_e2e import archives, node, objects
-from imarchive_e2e.chat import Chat
 from imarchive_e2e.ingest import Client
 from imarchive_e2e.node import SYSTEM, Failed, helm, kubectl
 
@@ -36,11 +35,6 @@ def story(organization):
 @pytest.fixture(scope="module")
 def client(organization):
     return Client(organization.name, "chat")
-
-
-@pytest.fixture(scope="module")
-def chat():
-    return Chat()
 
 
 def set_values(*settings: str) -> str:

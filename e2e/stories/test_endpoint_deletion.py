@@ -3,8 +3,8 @@
 import pytest
 from imarchive_e2e import archives, node
 from imarchive_e2e.audit import audited
-from imarchive_e2e.books import Policy, Sent
-from imarchive_e2e.chat import FRANK, SOURCE, ZOE, Chat
+from imarchive_e2e.books import Policy
+from imarchive_e2e.chat import FRANK, SOURCE, ZOE
 from imarchive_e2e.objects import archiver, assignment
 
 
@@ -33,21 +33,6 @@ def journal(organization, suspend: bool) -> dict:
 def frank(organization, window: str) -> dict:
     recipients = {"recipients": [franks(organization)]}
     return organization.endpoint("frank", recipients, batching={"window": window}, default=False)
-
-
-@pytest.fixture(scope="module")
-def client(organization):
-    return organization.client()
-
-
-@pytest.fixture(scope="module")
-def sent():
-    return Sent()
-
-
-@pytest.fixture(scope="module")
-def chat():
-    return Chat()
 
 
 def say(client, sent, messages: list[dict]) -> list[dict]:

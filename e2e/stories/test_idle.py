@@ -60,7 +60,7 @@ def rows() -> set[int]:
 def test_nothing_is_written_while_nothing_changes(operator):
     node.apply(*objects.within(NAMESPACE, *things()))
     node.eventually(lambda: not not_ready() and rows() == {1}, PATIENCE, "all is Ready", pause=1)
-    node.eventually(lambda: idle_for(operator) > STILL, PATIENCE, "it comes to rest")
+    node.eventually(lambda: operator.idle_for() > STILL, PATIENCE, "it comes to rest")
     before = len(operator.proxy.calls)
     time.sleep(REST)
     since = operator.proxy.calls[before:]
@@ -73,10 +73,6 @@ def test_what_changes_then_is_noticed_and_nothing_else_is_touched(operator):
     path = admin.path(f"{API}/userassignments", NAMESPACE, "assignment-7")
     admin.merge(path, {"spec": {"users": [f"alone@{objects.DOMAIN}"]}})
     node.eventually(lambda: admin.get(path)["status"]["users"] == 1, 60, "the change is noticed")
-    node.eventually(lambda: idle_for(operator) > STILL, 60, "it comes to rest")
+    node.eventually(lambda: operator.idle_for() > STILL, 60, "it comes to rest")
     written = {f"{call.resource}/{call.stem}" for call in operator.proxy.changes(before)}
     assert written == {"userassignments/assignment-7", "archivingendpoints/endpoint-7", "archivers/archiver"}
-
-
-def idle_for(operator: Operator) -> float:
-    return time.monotonic() - operator.proxy.changes()[-1].begun

@@ -22,16 +22,6 @@ def story(organization):
     organization.begin(archiver(ingest={"clients": CLIENTS, "maxRequestBytes": "1Mi"}))
 
 
-@pytest.fixture(scope="module")
-def client(organization):
-    return organization.client()
-
-
-@pytest.fixture(scope="module")
-def chat():
-    return Chat()
-
-
 @pytest.fixture
 def unchanged(client):
     """The books are after the test what they were before."""

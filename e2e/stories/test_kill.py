@@ -41,16 +41,6 @@ def story(organization):
     organization.wait("archivingendpoints/vault")
 
 
-@pytest.fixture(scope="module")
-def sent():
-    return Sent()
-
-
-@pytest.fixture(scope="module")
-def chat():
-    return Chat()
-
-
 def archiver_pid(organization) -> int:
     """The process by its name in the cgroup of exactly this pod."""
     pod = organization.get("pod", "archiver-0")["metadata"]["uid"]

@@ -3,8 +3,7 @@
 import pytest
 from imarchive_e2e import archives, node
 from imarchive_e2e.audit import audited
-from imarchive_e2e.books import Policy, Sent
-from imarchive_e2e.chat import Chat
+from imarchive_e2e.books import Policy
 from imarchive_e2e.objects import archiver
 
 QUICK = {"ladder": ["1s", "2s", "4s"], "interval": "4s"}
@@ -17,21 +16,6 @@ def story(organization):
     organization.wait("archivingendpoints/journal")
     yield
     archives.command("start", "postfix")  # whatever became of the story
-
-
-@pytest.fixture(scope="module")
-def client(organization):
-    return organization.client()
-
-
-@pytest.fixture(scope="module")
-def sent():
-    return Sent()
-
-
-@pytest.fixture(scope="module")
-def chat():
-    return Chat()
 
 
 def say(client, chat, sent, number: int) -> None:

@@ -5,8 +5,7 @@ from datetime import UTC, datetime, timedelta
 import pytest
 from imarchive_e2e import archives, node, objects, recording
 from imarchive_e2e.audit import audited
-from imarchive_e2e.books import Policy, Sent
-from imarchive_e2e.chat import Chat
+from imarchive_e2e.books import Policy
 from imarchive_e2e.organization import Organization
 
 OWN_MAILBOX = "tested@journal.archive.example"
@@ -47,21 +46,6 @@ def record(organization, without_pods):
         for name in ("journal", "changing", "often", "mailing"):
             organization.wait(f"archivingendpoints/{name}")
         yield record
-
-
-@pytest.fixture(scope="module")
-def client(organization):
-    return organization.client()
-
-
-@pytest.fixture(scope="module")
-def sent():
-    return Sent()
-
-
-@pytest.fixture(scope="module")
-def chat():
-    return Chat()
 
 
 def deliver(client, chat, sent, number: int) -> None:

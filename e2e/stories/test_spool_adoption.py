@@ -6,8 +6,8 @@ import time
 import pytest
 from imarchive_e2e import node
 from imarchive_e2e.audit import audited
-from imarchive_e2e.books import Policy, Sent
-from imarchive_e2e.chat import ALICE, ZOE, Chat
+from imarchive_e2e.books import Policy
+from imarchive_e2e.chat import ALICE, ZOE
 from imarchive_e2e.node import SYSTEM
 from imarchive_e2e.objects import archiver
 from imarchive_e2e.owned import CLAIM, OWNED
@@ -21,16 +21,6 @@ def story(organization):
     """Nothing is delivered yet: the endpoint is suspended."""
     organization.begin(archiver(), organization.endpoint("journal", default=True, suspend=True, **QUICK))
     organization.wait("archivingendpoints/journal")
-
-
-@pytest.fixture(scope="module")
-def chat():
-    return Chat()
-
-
-@pytest.fixture(scope="module")
-def sent():
-    return Sent()
 
 
 @pytest.fixture(scope="module")

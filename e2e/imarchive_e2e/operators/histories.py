@@ -97,7 +97,7 @@ class Run:
     def settle(self) -> None:
         """Waits until all is done and no call is made any more."""
         deadline = time.monotonic() + PATIENCE
-        while not (self.is_done() and self.idle_for() >= STILL):
+        while not (self.is_done() and self.operator.idle_for() >= STILL):
             if time.monotonic() > deadline:
                 raise Failed(self.what_is_left())
             time.sleep(PAUSE)
@@ -111,10 +111,6 @@ class Run:
         if self.undisturbed is None:
             return self.last == before and is_done(self.last, number)
         return self.last == self.undisturbed.states[number]
-
-    def idle_for(self) -> float:
-        calls = self.operator.proxy.changes()
-        return time.monotonic() - calls[-1].begun if calls else 0
 
     def what_is_left(self) -> str:
         number = len(self.history.states)

@@ -5,6 +5,7 @@ import shutil
 import signal
 import subprocess
 import threading
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -126,6 +127,11 @@ class Operator:
 
     def begin_again(self) -> None:
         self.wanted.set()
+
+    def idle_for(self) -> float:
+        """Seconds since it last changed something; 0 while it never has."""
+        changes = self.proxy.changes()
+        return time.monotonic() - changes[-1].begun if changes else 0
 
     def account(self) -> str:
         lines = self.log.read_text().splitlines()[-LAST_LINES:]
