@@ -223,6 +223,44 @@ async fn an_archive_that_is_not_trusted_gets_no_credential_and_no_mail() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn credentials_that_lacked_are_tried_as_soon_as_they_are_there_also_after_a_restart() {
+    let world = World::new(Step::Quit, &[Act::Usual]);
+    let (secret, aside) = (world.home.path().join("credentials/journal"), world.home.path().join("aside"));
+    let core = world.start().await;
+    std::fs::rename(&secret, &aside).expect("moved");
+    core.post(&message(0)).await;
+    pass(8 * HOUR + Duration::from_secs(60)).await;
+    assert_eq!(core.outage().await.outage.expect("an outage").attempts, 1);
+    std::fs::rename(&aside, &secret).expect("moved");
+    pass(Duration::from_secs(10)).await;
+    assert_eq!(world.delivered(), [ids(0..1)]);
+
+    std::fs::rename(&secret, &aside).expect("moved");
+    core.post(&message(1)).await;
+    pass(8 * HOUR + Duration::from_secs(60)).await;
+    assert_eq!(core.outage().await.outage.expect("an outage").attempts, 1);
+    drop(core);
+    pass(Duration::from_secs(1)).await;
+    let core = world.start().await;
+    pass(Duration::from_secs(10)).await;
+    assert_eq!(world.delivered(), [ids(0..1), ids(1..2)]);
+    assert_eq!(core.books().await.delivered, 2);
+}
+
+#[tokio::test(start_paused = true)]
+async fn other_credentials_are_tried_at_once() {
+    let world = World::new(Step::Auth, &[Act::Say("535 5.7.8 who are you?\r\n"), Act::Usual]);
+    let core = world.start().await;
+    core.post(&message(0)).await;
+    pass(8 * HOUR + Duration::from_secs(60)).await;
+    assert_eq!(core.outage().await.outage.expect("an outage").attempts, 1);
+    std::fs::write(world.home.path().join("credentials/journal/password"), "hunter3").expect("written");
+    pass(Duration::from_secs(10)).await;
+    assert_eq!(world.delivered(), [ids(0..1)]);
+    assert_eq!(core.outage().await.outage, None);
+}
+
+#[tokio::test(start_paused = true)]
 async fn what_nobody_is_responsible_for_waits_and_goes_out_when_somebody_is() {
     let world = World::new(Step::Quit, &[Act::Usual]);
     let core = world.start_with(&ACME.replace("spec:\n  type", "spec:\n  default: false\n  type")).await;

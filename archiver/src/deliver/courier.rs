@@ -22,6 +22,9 @@ use crate::{
 /// Mails in one session: some archives close longer ones.
 const MAILS_A_SESSION: u32 = 100;
 
+/// How often it is seen during an outage whether the mounted credentials changed: the kubelet tells nobody.
+const CREDENTIALS_SEEN: Duration = Duration::from_secs(5);
+
 /// Brings one endpoint's batches to its archive.
 pub(super) struct Courier {
     office: Office,
@@ -29,8 +32,15 @@ pub(super) struct Courier {
     session: Option<(String, Session)>,
     /// By the monotonic clock: when the rung of this attempt, by outage and number, ends at the latest.
     rung: Option<((i64, u32), Instant)>,
-    /// The connection that was last tried: another one is tried at once.
-    tried: Option<String>,
+    /// What was last tried: with another one it is tried at once.
+    tried: Option<Key>,
+}
+
+/// What opens an archive's door: the connection's fingerprint, and the credentials if they could be read.
+#[derive(PartialEq)]
+struct Key {
+    fingerprint: String,
+    credentials: Result<Option<Credentials>, ()>,
 }
 
 impl Courier {
@@ -55,7 +65,7 @@ impl Courier {
             }
             self.close().await;
             let wake = match step {
-                Step::Wait(wait) => Instant::now() + wait,
+                Step::Wait(wait) => Instant::now() + wait.min(CREDENTIALS_SEEN),
                 _ => Instant::now() + Duration::from_secs(3600),
             };
             tokio::select! {
@@ -74,10 +84,7 @@ impl Courier {
         let look = move |connection: &_| Ok((outage::read(connection, &name, &uid)?, batch::next(connection, &name)?));
         let (record, next) = self.office.spool.read(look).await?;
         let now = (self.office.now)();
-        let fresh = match (&self.tried, &endpoint.accepted) {
-            (Some(tried), Some(accepted)) => *tried != accepted.fingerprint,
-            _ => false,
-        };
+        let fresh = endpoint.accepted.as_ref().is_some_and(|accepted| self.is_fresh(accepted, &record));
         let step = decide(endpoint, &record, next, fresh, now);
         Ok(match (step, &record.outage) {
             (Step::Wait(wait), Some(outage)) => {
@@ -98,9 +105,25 @@ impl Courier {
         })
     }
 
+    /// Whether something else opens the door now than what was tried: another connection, or other credentials. This
+    /// process may not have tried itself; that the credentials lacked is in the log.
+    fn is_fresh(&self, accepted: &AcceptedServer, record: &outage::Record) -> bool {
+        let key = self.key(accepted);
+        match (&self.tried, record.log.last()) {
+            (Some(tried), _) => *tried != key,
+            (None, Some(row)) => row.reason == Some(Reason::SecretMissing) && key.credentials.is_ok(),
+            (None, None) => false,
+        }
+    }
+
+    fn key(&self, accepted: &AcceptedServer) -> Key {
+        let credentials = credentials(&self.office.credentials, accepted.server.credentials.as_deref());
+        Key { fingerprint: accepted.fingerprint.clone(), credentials: credentials.map_err(drop) }
+    }
+
     /// One attempt, or two when the session had grown old.
     async fn deliver(&mut self, endpoint: &Endpoint, accepted: &AcceptedServer, batch: i64) -> Result<(), WriteError> {
-        self.tried = Some(accepted.fingerprint.clone());
+        self.tried = Some(self.key(accepted));
         let Some(mail) = self.mail(endpoint, accepted, batch).await? else { return Ok(()) };
         let mut outcome = self.send(accepted, &mail).await;
         if matches!(&outcome, Err((failure, context)) if classify(failure, *context) == Verdict::Stale) {

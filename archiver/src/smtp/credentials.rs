@@ -8,7 +8,7 @@ use zeroize::{Zeroize, Zeroizing};
 use super::Failure;
 
 /// A user name and a password. Neither is ever shown.
-#[derive(Clone)]
+#[derive(Clone, PartialEq, Eq)]
 pub struct Credentials {
     username: String,
     password: Zeroizing<String>,
