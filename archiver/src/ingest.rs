@@ -33,7 +33,7 @@ use crate::{
         books::Books,
         lookup::lookup,
     },
-    window::{self, Key},
+    window,
 };
 
 pub mod body;
@@ -119,9 +119,10 @@ async fn get_message(
     let mut whereabouts = found.ok_or_else(unknown)?;
     for copy in &mut whereabouts.copies {
         let endpoint = copy.endpoint.as_ref().and_then(|name| resources.endpoints.get(name));
-        if let (Some(endpoint), Some(group)) = (endpoint, &copy.open) {
-            let key = Key::new(&endpoint.name, group, endpoint.batching.group_chats);
-            copy.window_ends_at = ingest.windows.ends_in(&key, &endpoint.batching).map(|left| now + left);
+        if let (Some(endpoint), Some(threads)) = (endpoint, copy.open) {
+            let thread = threads.by(endpoint.batching.group_chats);
+            let left = ingest.windows.ends_in(&endpoint.name, thread, &endpoint.batching);
+            copy.window_ends_at = left.map(|left| now + left);
         }
     }
     Ok(Json(whereabouts).into_response())

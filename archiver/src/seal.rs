@@ -18,18 +18,28 @@ use crate::{
     deletion,
     directory::{Endpoint, Resources},
     now::Now,
-    render,
     route::Route,
     spool::{
         Spool, WriteError,
         append::OpenCopy,
         batch::{self, Sealing},
+        open::{self, open_copies},
     },
-    window::{self, Key, Member, Ticks, cut},
+    window::{self, Member, Ticks, cut},
 };
+
+mod prepare;
+
+use prepare::{Prepared, prepare};
 
 /// How often windows are looked at when none is known to end sooner.
 const IDLE: Duration = Duration::from_secs(3600);
+/// Copies that are read at once at start.
+const READ: i64 = 5_000;
+/// Windows that are closed at once; new messages find their windows in between.
+const WINDOWS: usize = 256;
+/// Batches that are sealed in one commit: one fsync for all of them.
+const BATCHES: usize = 64;
 
 /// The task that owns the windows.
 pub struct Sealer {
@@ -43,6 +53,8 @@ pub struct Sealer {
     windows: Arc<window::Shared>,
     /// Copies that no window can take yet: no endpoint is known for them, or theirs is gone.
     strays: Vec<OpenCopy>,
+    /// Closed windows, to be sealed next.
+    ready: Vec<(Arc<str>, Vec<Member>)>,
     tell: Tell,
 }
 
@@ -63,9 +75,50 @@ impl Sealer {
         now: Now,
         tell: Tell,
     ) -> rusqlite::Result<Self> {
-        let open = spool.read(batch::open_copies).await?;
         let seen = resources.borrow().clone();
-        Ok(Self { spool, resources, seen, unsettled: true, now, windows, strays: open, tell })
+        let (strays, ready) = (Vec::new(), Vec::new());
+        let mut sealer = Self { spool, resources, seen, unsettled: true, now, windows, strays, ready, tell };
+        if let Err(error) = sealer.rebuild().await {
+            warn!(%error, "the copies in no batch cannot be read in order; they are read one by one");
+            sealer.salvage().await?;
+        }
+        Ok(sealer)
+    }
+
+    /// Takes every copy in no batch into its window, some at a time: a million of them must not be in memory at once.
+    async fn rebuild(&mut self) -> rusqlite::Result<()> {
+        let mut after = (String::new(), i64::MIN);
+        loop {
+            let from = after.clone();
+            let read = move |connection: &_| open_copies(connection, (&from.0, from.1), READ);
+            let copies = self.spool.read(read).await?;
+            let Some(last) = copies.last() else { return Ok(()) };
+            after = (last.endpoint.as_deref().unwrap_or_default().to_owned(), last.seq);
+            copies.into_iter().for_each(|copy| self.take(copy));
+        }
+    }
+
+    /// The same of a damaged spool: what can be read is delivered, and what cannot is named by fsck.
+    async fn salvage(&mut self) -> rusqlite::Result<()> {
+        self.strays.clear();
+        self.ready.clear();
+        *self.windows.lock() = window::Windows::default();
+        let last = self.spool.read(open::last).await?;
+        for first in (0..=last).step_by(READ as usize) {
+            let read = self.spool.read(move |connection| open::salvage(connection, first, READ)).await;
+            let copies = match read {
+                Ok(copies) => copies,
+                Err(_) => {
+                    let each = move |connection: &rusqlite::Connection| {
+                        let one = |seq| open::salvage(connection, seq, 1).unwrap_or_default();
+                        Ok((first..first + READ).flat_map(one).collect())
+                    };
+                    self.spool.read(each).await?
+                }
+            };
+            copies.into_iter().for_each(|copy| self.take(copy));
+        }
+        Ok(())
     }
 
     /// Takes new copies into windows, and seals the windows that end, until the ingest is gone.
@@ -83,6 +136,7 @@ impl Sealer {
                         for copy in copies {
                             self.arrived(copy).await?;
                         }
+                        self.seal_ready().await?;
                     }
                     None => return Ok(()),
                 },
@@ -112,8 +166,9 @@ impl Sealer {
         match &copy.endpoint {
             None => self.reroute(copy).await,
             Some(endpoint) => {
-                self.unsettled |= !self.seen.endpoints.contains_key(endpoint);
-                self.take(copy).await
+                self.unsettled |= !self.seen.endpoints.contains_key(&**endpoint);
+                self.take(copy);
+                Ok(())
             }
         }
     }
@@ -124,19 +179,15 @@ impl Sealer {
         self.windows.ticks() - waited as Ticks
     }
 
-    async fn take(&mut self, copy: OpenCopy) -> Result<(), WriteError> {
-        let resources = self.seen.clone();
-        let Some(endpoint) = copy.endpoint.as_ref().and_then(|name| resources.endpoints.get(name)) else {
-            self.strays.push(copy);
-            return Ok(());
-        };
-        let key = Key::new(&endpoint.name, &copy.group, endpoint.batching.group_chats);
+    fn take(&mut self, copy: OpenCopy) {
+        let Some(name) = &copy.endpoint else { return self.strays.push(copy) };
+        let Some(endpoint) = self.seen.endpoints.get(&**name) else { return self.strays.push(copy) };
+        let thread = copy.threads.by(endpoint.batching.group_chats);
         let member = Member { seq: copy.seq, bytes: copy.bytes };
         let opened = self.opened(copy.received_at);
-        let full = self.windows.lock().add(key.clone(), member, opened, &endpoint.batching);
-        match endpoint.server() {
-            Some(server) if full => self.seal(endpoint, server, &key).await,
-            _ => Ok(()),
+        let mut windows = self.windows.lock();
+        if windows.add(name, thread, member, opened, &endpoint.batching) && endpoint.server().is_some() {
+            self.ready.push((name.clone(), windows.close(name, thread)));
         }
     }
 
@@ -144,11 +195,11 @@ impl Sealer {
     async fn place_strays(&mut self) -> Result<(), WriteError> {
         for copy in std::mem::take(&mut self.strays) {
             match &copy.endpoint {
-                Some(_) => self.take(copy).await?,
+                Some(_) => self.take(copy),
                 None => self.reroute(copy).await?,
             }
         }
-        Ok(())
+        self.seal_ready().await
     }
 
     /// Routes an unrouted copy again. Its message keeps the copies that it already has.
@@ -165,22 +216,14 @@ impl Sealer {
                 return Ok(());
             }
         };
-        let added = endpoints.clone();
-        let fresh: Vec<String> = self
-            .spool
-            .write(
-                move |connection| {
-                    let has = batch::endpoints_of(connection, seq)?;
-                    batch::reroute(connection, seq, &added)?;
-                    Ok::<_, WriteError>(
-                        added.into_iter().flatten().filter(|endpoint| !has.contains(endpoint)).collect(),
-                    )
-                },
-                |_| {},
-            )
-            .await?;
-        for endpoint in fresh {
-            self.take(OpenCopy { endpoint: Some(endpoint), ..copy.clone() }).await?;
+        let added: Vec<String> = endpoints.into_iter().flatten().collect();
+        let fresh = self.spool.write_waiting(move |connection| {
+            let has = batch::endpoints_of(connection, seq)?;
+            batch::reroute(connection, seq, &added)?;
+            Ok(added.iter().filter(|endpoint| !has.contains(endpoint)).cloned().collect::<Vec<_>>())
+        });
+        for endpoint in fresh.await? {
+            self.take(OpenCopy { endpoint: Some(endpoint.into()), ..copy.clone() });
         }
         Ok(())
     }
@@ -191,11 +234,18 @@ impl Sealer {
         let mut next = Instant::now() + IDLE;
         for endpoint in resources.endpoints.values() {
             // Before a connection was accepted nobody knows who the mail will be from: the windows stay open.
-            let Some(server) = endpoint.server() else { continue };
-            let ended = self.windows.lock().ended(&endpoint.name, self.windows.ticks(), &endpoint.batching);
-            for key in ended {
-                self.seal(endpoint, server, &key).await?;
+            if endpoint.server().is_none() {
+                continue;
             }
+            let ended = {
+                let mut windows = self.windows.lock();
+                let threads = windows.ended(&endpoint.name, self.windows.ticks(), &endpoint.batching, WINDOWS);
+                let name: Arc<str> = endpoint.name.as_str().into();
+                let close = |thread| (name.clone(), windows.close(&name, thread));
+                threads.into_iter().map(close).collect::<Vec<_>>()
+            };
+            self.ready.extend(ended);
+            self.seal_ready().await?;
             let end = self.windows.lock().next_end(&endpoint.name, &endpoint.batching);
             if let Some(end) = end {
                 let wait = Duration::from_millis(u64::try_from(end - self.windows.ticks()).unwrap_or(0));
@@ -205,58 +255,98 @@ impl Sealer {
         Ok(next)
     }
 
-    /// Seals one window into as many batches as its messages need.
-    async fn seal(&mut self, endpoint: &Endpoint, server: &Server, key: &Key) -> Result<(), WriteError> {
-        let members = self.windows.lock().close(key);
-        for seqs in cut(&members, &endpoint.batching) {
-            self.seal_batch(endpoint, server, key, seqs).await?;
+    /// Seals the closed windows, each into as many batches as its messages need, many batches with one commit.
+    async fn seal_ready(&mut self) -> Result<(), WriteError> {
+        let resources = self.seen.clone();
+        let mut ready = std::mem::take(&mut self.ready);
+        while let Some((name, _)) = ready.first() {
+            let name = name.clone();
+            let (mine, others) = ready.into_iter().partition(|(other, _)| *other == name);
+            ready = others;
+            let Some(endpoint) = resources.endpoints.get(&*name) else { continue };
+            let Some(server) = endpoint.server() else { continue };
+            let mine: Vec<(Arc<str>, Vec<Member>)> = mine;
+            let cuts: Vec<_> = mine.iter().flat_map(|(_, members)| cut(members, &endpoint.batching)).collect();
+            let (mut batches, mut messages) = (0, 0);
+            for some in cuts.chunks(BATCHES) {
+                let sealed = self.seal(endpoint, server, some.to_vec()).await?;
+                (batches, messages) = (batches + sealed.0, messages + sealed.1);
+                self.tell.sealed.send_modify(|count| *count += 1);
+            }
+            info!(endpoint = endpoint.name, batches, messages, "sealed");
         }
-        self.tell.sealed.send_modify(|count| *count += 1);
         Ok(())
     }
 
-    async fn seal_batch(
+    /// Seals some batches; answers how many, and how many messages are in them.
+    async fn seal(
         &self,
         endpoint: &Endpoint,
         server: &Server,
-        key: &Key,
-        members: Vec<i64>,
-    ) -> Result<(), WriteError> {
-        let (seqs, name, source) = (members.clone(), endpoint.name.clone(), key.source.clone());
-        let prepared = self
-            .spool
-            .read(move |connection| {
-                let messages = batch::messages(connection, &seqs)?;
-                let last = messages.last().ok_or(rusqlite::Error::QueryReturnedNoRows)?;
-                let conversation = last.message.conversation.clone();
-                let transcript = render::transcript(&name, &source, &conversation, &messages);
-                Ok((conversation, messages[0].received_at, transcript.digest))
-            })
-            .await;
-        let (conversation, oldest_at, digest) = match prepared {
-            Ok(prepared) => prepared,
-            Err(error) => {
-                // The rows stay as they are: waiting, found again at the next start, and by fsck.
-                warn!(endpoint = endpoint.name, %error, "a window cannot be sealed: a message of it cannot be read");
-                return Ok(());
+        cuts: Vec<Vec<i64>>,
+    ) -> Result<(usize, usize), WriteError> {
+        let (name, group_chats) = (endpoint.name.clone(), endpoint.batching.group_chats);
+        let read = move |connection: &_| {
+            cuts.iter().map(|seqs| prepare(connection, &name, group_chats, seqs)).collect::<rusqlite::Result<Vec<_>>>()
+        };
+        let (mut sealings, mut damaged) = (Vec::new(), Vec::new());
+        for Prepared { drafts, damaged: some } in self.spool.read(read).await? {
+            damaged.extend(some);
+            sealings.extend(drafts.into_iter().map(|draft| Sealing {
+                endpoint: endpoint.name.clone(),
+                endpoint_uid: endpoint.uid.clone(),
+                from_domain: server.from.domain().to_owned(),
+                source: draft.source,
+                conversation: draft.conversation,
+                members: draft.members,
+                oldest_at: draft.oldest_at,
+                digest: draft.digest,
+            }));
+        }
+        for (message, error) in &damaged {
+            warn!(endpoint = endpoint.name, message, error, "a message cannot be read; it is held for a person");
+        }
+        let sealed = (sealings.len(), sealings.iter().map(|sealing| sealing.members.len()).sum());
+        match self.write(&endpoint.name, sealings.clone(), damaged).await {
+            Err(WriteError::Refused(error)) => {
+                warn!(endpoint = endpoint.name, %error, "some batches cannot be sealed together; each is sealed alone");
+                self.seal_each(&endpoint.name, sealings).await
             }
+            written => written.map(|()| sealed),
+        }
+    }
+
+    /// The same when one of them is in the way of the others.
+    async fn seal_each(&self, endpoint: &str, sealings: Vec<Sealing>) -> Result<(usize, usize), WriteError> {
+        let mut sealed = (0, 0);
+        for sealing in sealings {
+            let messages = sealing.members.len();
+            match self.write(endpoint, vec![sealing], Vec::new()).await {
+                // The rows stay as they are: waiting, found again at the next start, and by fsck.
+                Err(WriteError::Refused(error)) => warn!(endpoint, %error, "a batch cannot be sealed"),
+                written => {
+                    written?;
+                    sealed = (sealed.0 + 1, sealed.1 + messages);
+                }
+            }
+        }
+        Ok(sealed)
+    }
+
+    async fn write(
+        &self,
+        endpoint: &str,
+        sealings: Vec<Sealing>,
+        damaged: Vec<(i64, String)>,
+    ) -> Result<(), WriteError> {
+        let (uuid, now, endpoint) = (self.spool.uuid(), (self.now)(), endpoint.to_owned());
+        let job = move |connection: &_| {
+            let mut sealed = sealings.iter().map(|sealing| batch::seal(connection, uuid, sealing, now));
+            sealed.try_for_each(|sealed| sealed)?;
+            damaged
+                .iter()
+                .try_for_each(|(seq, error)| open::hold_copy(connection, &endpoint, *seq, &format!("damaged: {error}")))
         };
-        let sealing = Sealing {
-            endpoint: endpoint.name.clone(),
-            endpoint_uid: endpoint.uid.clone(),
-            from_domain: server.from.domain().to_owned(),
-            source: key.source.clone(),
-            conversation,
-            members,
-            oldest_at,
-            digest,
-        };
-        let messages = sealing.members.len();
-        let (uuid, now) = (self.spool.uuid(), (self.now)());
-        self.spool
-            .write(move |connection| Ok::<_, WriteError>(batch::seal(connection, uuid, &sealing, now)?), |()| {})
-            .await?;
-        info!(endpoint = endpoint.name, messages, "sealed a batch");
-        Ok(())
+        self.spool.write_waiting(job).await
     }
 }

@@ -16,12 +16,16 @@
 use std::{
     fs::{self, File, TryLockError},
     path::{Path, PathBuf},
-    sync::{Arc, Mutex},
+    sync::Arc,
+    time::Duration,
 };
 
-use rusqlite::{Connection, ErrorCode, OpenFlags};
-use tokio::sync::{mpsc, oneshot};
-use tracing::error;
+use rusqlite::{Connection, ErrorCode};
+use tokio::{
+    sync::{mpsc, oneshot},
+    time::{sleep, timeout},
+};
+use tracing::{error, warn};
 use uuid::Uuid;
 
 pub mod append;
@@ -30,9 +34,17 @@ pub mod batch;
 pub mod books;
 pub mod deleted;
 pub mod fsck;
+pub mod group;
+pub mod ledger;
 pub mod lookup;
+pub mod open;
 pub mod outage;
-mod schema;
+mod readers;
+pub(crate) mod schema;
+mod upkeep;
+
+use readers::Readers;
+use upkeep::Upkeep;
 
 /// Why a spool cannot be opened.
 #[derive(Debug, thiserror::Error)]
@@ -76,6 +88,8 @@ impl From<rusqlite::Error> for WriteError {
     fn from(error: rusqlite::Error) -> Self {
         match error.sqlite_error_code() {
             Some(ErrorCode::DiskFull) => Self::Full,
+            // A damaged page is damaged for whoever needs it, at every start: the others go on.
+            Some(ErrorCode::DatabaseCorrupt) => Self::Refused(error),
             Some(ErrorCode::ConstraintViolation | ErrorCode::TypeMismatch | ErrorCode::TooBig) | None => {
                 Self::Refused(error)
             }
@@ -118,11 +132,16 @@ const LOST: &str = "the database ended the transaction";
 /// The largest group of jobs in one commit: bounds how long the first of them waits for the last.
 const GROUP: usize = 512;
 
+/// How long the writer waits for jobs before it looks after the file.
+const IDLE: Duration = Duration::from_millis(200);
+/// Between two tries of what waits for room.
+const WHEN_FULL: Duration = Duration::from_secs(5);
+
 /// A handle on the spool; clones share it.
 #[derive(Clone)]
 pub struct Spool {
     jobs: mpsc::Sender<Job>,
-    reader: Arc<Mutex<Connection>>,
+    readers: Readers,
     uuid: Uuid,
     /// Held until the last handle goes.
     _lock: Arc<File>,
@@ -141,16 +160,16 @@ impl Spool {
             needs,
             knows: schema::FORMAT,
         })?;
-        let reader = Connection::open_with_flags(&file, OpenFlags::SQLITE_OPEN_READ_ONLY).map_err(database)?;
-        reader.pragma_update(None, "temp_store", "MEMORY").map_err(database)?;
+        let upkeep = Upkeep::new(&writer).map_err(database)?;
+        let readers = Readers::open(file).map_err(database)?;
         // The new files' names must survive a power cut as well as their content, or the first acknowledged message
         // could be in a file that nobody finds.
         File::open(folder)
             .and_then(|folder| folder.sync_all())
             .map_err(|error| OpenError::Io(folder.to_owned(), error))?;
         let (jobs, queue) = mpsc::channel(4 * GROUP);
-        let spool = Self { jobs, reader: Arc::new(Mutex::new(reader)), uuid, _lock: Arc::new(lock) };
-        Ok((spool, Writer { connection: writer, queue }))
+        let spool = Self { jobs, readers, uuid, _lock: Arc::new(lock) };
+        Ok((spool, Writer { connection: writer, upkeep, queue }))
     }
 
     /// Which spool this is: part of every Message-ID.
@@ -200,39 +219,64 @@ impl Spool {
         receiver.await.map_err(|_| gone())?
     }
 
-    /// Runs `query` on a connection that cannot write.
+    /// The same for what cannot be given up while the volume is full: it waits, and tries again.
+    pub async fn write_waiting<T: Send + 'static>(
+        &self,
+        job: impl Fn(&Connection) -> rusqlite::Result<T> + Send + Sync + 'static,
+    ) -> Result<T, WriteError> {
+        let job = Arc::new(job);
+        loop {
+            let again = job.clone();
+            match self.write(move |connection| Ok::<_, WriteError>(again(connection)?), |_| {}).await {
+                Err(WriteError::Full) => {
+                    warn!("the volume is full; what has to be written waits");
+                    sleep(WHEN_FULL).await;
+                }
+                written => return written,
+            }
+        }
+    }
+
+    /// Runs `query` on a connection that cannot write, and that nobody else uses meanwhile.
     pub async fn read<T: Send + 'static>(
         &self,
         query: impl FnOnce(&Connection) -> rusqlite::Result<T> + Send + 'static,
     ) -> rusqlite::Result<T> {
-        let reader = self.reader.clone();
-        let run = move || query(&reader.lock().unwrap_or_else(std::sync::PoisonError::into_inner));
-        tokio::task::spawn_blocking(run).await.unwrap_or(Err(rusqlite::Error::InvalidQuery))
+        self.readers.read(query).await
     }
 }
 
 /// The side of the spool that commits. There is one, and it ends when the last [`Spool`] goes or the disk fails.
 pub struct Writer {
     connection: Connection,
+    upkeep: Upkeep,
     queue: mpsc::Receiver<Job>,
 }
 
 impl Writer {
     /// Commits group after group. An error is fatal: the process must end with exit code 4.
     pub async fn run(self) -> Result<(), WriteError> {
-        let Self { mut connection, mut queue } = self;
+        let Self { mut connection, mut upkeep, mut queue } = self;
         loop {
             let mut group = Vec::new();
-            if queue.recv_many(&mut group, GROUP).await == 0 {
+            let received = queue.recv_many(&mut group, GROUP);
+            let received = match upkeep.is_left() {
+                true => timeout(IDLE, received).await.ok(),
+                false => Some(received.await),
+            };
+            if received == Some(0) {
                 return Ok(());
             }
-            let commit = move || {
-                let outcome = commit(&connection, group);
-                (connection, outcome)
+            let work = move || {
+                let outcome = match group.is_empty() {
+                    true => upkeep.idle(&connection),
+                    false => commit(&connection, group, &mut upkeep),
+                };
+                (connection, upkeep, outcome)
             };
             let outcome;
-            (connection, outcome) =
-                tokio::task::spawn_blocking(commit).await.map_err(|panic| WriteError::Fatal(panic.to_string()))?;
+            (connection, upkeep, outcome) =
+                tokio::task::spawn_blocking(work).await.map_err(|panic| WriteError::Fatal(panic.to_string()))?;
             if let Err(WriteError::Fatal(cause)) = outcome {
                 error!(cause, "the spool cannot be written any more");
                 return Err(WriteError::Fatal(cause));
@@ -242,7 +286,7 @@ impl Writer {
 }
 
 /// One commit for all jobs of `group`; then, and only then, their answers.
-fn commit(connection: &Connection, group: Vec<Job>) -> Result<(), WriteError> {
+fn commit(connection: &Connection, group: Vec<Job>, upkeep: &mut Upkeep) -> Result<(), WriteError> {
     let mut answers = Vec::with_capacity(group.len());
     let mut outcome = connection.execute_batch("BEGIN IMMEDIATE").map_err(WriteError::from);
     for job in group {
@@ -254,6 +298,7 @@ fn commit(connection: &Connection, group: Vec<Job>) -> Result<(), WriteError> {
             (outcome, _) => outcome,
         };
     }
+    let outcome = outcome.and_then(|()| upkeep.join(connection));
     let outcome = outcome.and_then(|()| connection.execute_batch("COMMIT").map_err(WriteError::from));
     if outcome.is_err() && !connection.is_autocommit() {
         // Nothing to add when this fails too: the outcome already says that nothing was kept.
@@ -262,7 +307,7 @@ fn commit(connection: &Connection, group: Vec<Job>) -> Result<(), WriteError> {
     for answer in answers {
         answer(outcome.as_ref().copied().map_err(WriteError::again));
     }
-    outcome
+    outcome.and_then(|()| upkeep.after(connection))
 }
 
 fn in_savepoint<T, E: JobError>(

@@ -85,7 +85,7 @@ fn check(spool: &Path, acknowledged: &BTreeSet<String>) {
 
 /// What the next start does, whatever was under way: the endpoint is gone, and then it is there again.
 fn delete_and_accept(spool: &Path) {
-    let runtime = tokio::runtime::Builder::new_multi_thread().build().expect("a runtime");
+    let runtime = tokio::runtime::Builder::new_multi_thread().enable_time().build().expect("a runtime");
     runtime.block_on(async {
         let (spool, writer) = Spool::open(spool).expect("a spool");
         let before = spool.read(Books::read).await.expect("readable");

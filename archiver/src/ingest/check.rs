@@ -99,7 +99,7 @@ fn entry(mut value: Value, table: &Table) -> Result<Entry, Vec<Fault>> {
     }
     let document = serde_json::to_vec(&value).map_err(|error| vec![Fault::new("", error.to_string())])?;
     Ok(Entry {
-        group: group(&message),
+        group: Group::of(&message),
         route: table.route(&message),
         source: message.source,
         id: message.id,
@@ -216,20 +216,6 @@ fn missing(message: &Message) -> Option<(&'static str, &'static str)> {
         File if message.attachments.is_empty() => Some(("/attachments", "a file has attachments")),
         Said | Edit | Delete | Join | Leave | File => None,
     }
-}
-
-fn group(message: &Message) -> Group {
-    let sender = message.sender.address.as_str().to_owned();
-    let thread = match message.conversation.kind {
-        ConversationKind::Room => message.conversation.id.clone(),
-        ConversationKind::Direct => {
-            let other = message.recipients.iter().map(|person| person.address.as_str()).find(|other| *other != sender);
-            let mut two = [sender.as_str(), other.unwrap_or_default()];
-            two.sort_unstable();
-            two.join(" ")
-        }
-    };
-    Group { source: message.source.clone(), kind: message.conversation.kind, thread, sender }
 }
 
 #[cfg(test)]

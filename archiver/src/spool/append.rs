@@ -1,10 +1,18 @@
-//! Taking messages: into the ledger and onto the end of the spool.
+//! Taking messages: into the ledger and onto the end of the spool. Every row that a message costs is the last of its
+//! table, or nearly so: a million messages later the next one costs what the first did.
+
+use std::sync::Arc;
 
 use jiff::Timestamp;
-use rusqlite::{Connection, OptionalExtension, params};
+use rusqlite::{CachedStatement, Connection, params};
 
-use super::{WriteError, books::Books};
-use crate::{message::ConversationKind, route::Route};
+pub use super::group::{Group, Threads};
+use super::{
+    WriteError,
+    books::Books,
+    ledger::{Ledger, hash},
+};
+use crate::route::Route;
 
 /// The largest piece of content in one row: a larger one would need as much memory at once, for every reader.
 pub(super) const CHUNK: usize = 1 << 20;
@@ -28,24 +36,11 @@ pub struct Entry {
     pub route: Route,
 }
 
-/// What windows group a message by.
-#[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
-pub struct Group {
-    /// The chat system.
-    pub source: String,
-    /// Two people, or a room.
-    pub kind: ConversationKind,
-    /// Direct: the two addresses, sorted; room: its id.
-    pub thread: String,
-    /// Whose message it is.
-    pub sender: String,
-}
-
 /// A copy of a message for an endpoint, in no batch yet.
 #[derive(Clone, Debug)]
 pub struct OpenCopy {
     /// The endpoint; `None` when there is none yet.
-    pub endpoint: Option<String>,
+    pub endpoint: Option<Arc<str>>,
     /// The message's place in the order of commits.
     pub seq: i64,
     /// When it was taken.
@@ -53,7 +48,7 @@ pub struct OpenCopy {
     /// Its size, attachments included.
     pub bytes: u64,
     /// What windows group it by.
-    pub group: Group,
+    pub threads: Threads,
 }
 
 /// What became of an [`Entry`].
@@ -108,32 +103,32 @@ pub fn append(connection: &Connection, entries: &[Entry], now: Timestamp) -> Res
     let mut appended = Appended { outcomes: Vec::with_capacity(entries.len()), copies: Vec::new() };
     let mut conflicts = Vec::new();
     let mut moved = Books::default();
+    let mut end = End::of(connection)?;
     for (index, entry) in entries.iter().enumerate() {
-        match known(connection, entry)? {
-            Some((digest, _)) if digest != entry.digest => conflicts.push(index),
-            Some((_, None)) => appended.outcomes.push(Outcome::Excluded),
-            Some((_, Some(_))) => appended.outcomes.push(Outcome::Repeated),
+        let hash = hash(&entry.source, &entry.id);
+        match end.ledger.find(hash, &entry.source, &entry.id)? {
+            Some(known) if known.digest != entry.digest => conflicts.push(index),
+            Some(known) if known.excluded => appended.outcomes.push(Outcome::Excluded),
+            Some(_) => appended.outcomes.push(Outcome::Repeated),
             None => {
                 moved.acknowledged += 1;
                 let outcome = match &entry.route {
                     Route::Excluded => {
                         moved.excluded += 1;
-                        enter(connection, entry, None, now)?;
+                        end.ledger.enter(hash, entry, true, now)?;
                         Outcome::Excluded
                     }
                     Route::To(endpoints) => {
                         moved.waiting += 1;
-                        let seq = store(connection, entry, now)?;
-                        enter(connection, entry, Some(seq), now)?;
+                        moved.unrouted += i64::from(endpoints.contains(&None));
+                        let seq = end.ledger.enter(hash, entry, false, now)?;
+                        end.store(seq, entry, now)?;
+                        let threads = entry.group.threads();
                         for endpoint in endpoints {
-                            insert_copy(connection, seq, endpoint.as_deref())?;
-                            appended.copies.push(OpenCopy {
-                                endpoint: endpoint.clone(),
-                                seq,
-                                received_at: now,
-                                bytes: entry.bytes(),
-                                group: entry.group.clone(),
-                            });
+                            let endpoint = end.name(endpoint.as_deref());
+                            let copy = OpenCopy { endpoint, seq, received_at: now, bytes: entry.bytes(), threads };
+                            end.copy(&copy)?;
+                            appended.copies.push(copy);
                         }
                         Outcome::Stored
                     }
@@ -145,8 +140,20 @@ pub fn append(connection: &Connection, entries: &[Entry], now: Timestamp) -> Res
     if !conflicts.is_empty() {
         return Err(AppendError::Conflict(conflicts));
     }
-    moved.add(connection)?;
+    if moved != Books::default() {
+        moved.add(connection)?;
+    }
     Ok(appended)
+}
+
+/// The end of the spool, where all that a message needs is written.
+struct End<'c> {
+    ledger: Ledger<'c>,
+    message: CachedStatement<'c>,
+    copy: CachedStatement<'c>,
+    connection: &'c Connection,
+    /// Endpoints by name: a request's messages mostly go to the same.
+    names: Vec<Arc<str>>,
 }
 
 impl Entry {
@@ -157,45 +164,49 @@ impl Entry {
     }
 }
 
-type Known = (Vec<u8>, Option<i64>);
-
-fn known(connection: &Connection, entry: &Entry) -> rusqlite::Result<Option<Known>> {
-    let sql = "SELECT digest, message FROM ledger WHERE source = ?1 AND id = ?2";
-    let row = |row: &rusqlite::Row<'_>| Ok((row.get(0)?, row.get(1)?));
-    connection.prepare_cached(sql)?.query_row((&entry.source, &entry.id), row).optional()
-}
-
-fn enter(connection: &Connection, entry: &Entry, message: Option<i64>, now: Timestamp) -> rusqlite::Result<()> {
-    let sql = "INSERT INTO ledger (source, id, digest, received_at, message) VALUES (?1, ?2, ?3, ?4, ?5)";
-    let row = params![entry.source, entry.id, entry.digest, now.as_millisecond(), message];
-    connection.prepare_cached(sql)?.execute(row).map(drop)
-}
-
-fn store(connection: &Connection, entry: &Entry, now: Timestamp) -> rusqlite::Result<i64> {
-    let sql = "INSERT INTO message (received_at, source, id, room, thread, sender, bytes, document)
-               VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8)";
-    connection.prepare_cached(sql)?.execute(params![
-        now.as_millisecond(),
-        entry.source,
-        entry.id,
-        entry.group.kind == ConversationKind::Room,
-        entry.group.thread,
-        entry.group.sender,
-        entry.bytes() as i64,
-        entry.document,
-    ])?;
-    let seq = connection.last_insert_rowid();
-    let sql = "INSERT INTO content (message, attachment, chunk, bytes) VALUES (?1, ?2, ?3, ?4)";
-    for (attachment, content) in entry.contents.iter().enumerate() {
-        let Some(content) = content else { continue };
-        for (chunk, bytes) in content.chunks(CHUNK).enumerate() {
-            connection.prepare_cached(sql)?.execute(params![seq, attachment as i64, chunk as i64, bytes])?;
-        }
+impl<'c> End<'c> {
+    fn of(connection: &'c Connection) -> rusqlite::Result<Self> {
+        let message = "INSERT INTO message (seq, received_at, source, id, room, thread, sender, bytes, document)
+                       VALUES (?1, ?2, ?3, ?4, 0, '', '', ?5, ?6)";
+        let copy = "INSERT INTO copy (message, endpoint, whole, sender, bytes, received_at)
+                    VALUES (?1, ?2, ?3, ?4, ?5, ?6)";
+        Ok(Self {
+            ledger: Ledger::open(connection)?,
+            message: connection.prepare_cached(message)?,
+            copy: connection.prepare_cached(copy)?,
+            connection,
+            names: Vec::new(),
+        })
     }
-    Ok(seq)
-}
 
-pub(super) fn insert_copy(connection: &Connection, seq: i64, endpoint: Option<&str>) -> rusqlite::Result<()> {
-    let sql = "INSERT OR IGNORE INTO copy (message, endpoint) VALUES (?1, ?2)";
-    connection.prepare_cached(sql)?.execute((seq, endpoint.unwrap_or(""))).map(drop)
+    fn store(&mut self, seq: i64, entry: &Entry, now: Timestamp) -> rusqlite::Result<()> {
+        let bytes = entry.bytes() as i64;
+        let row = params![seq, now.as_millisecond(), entry.source, entry.id, bytes, entry.document];
+        self.message.execute(row)?;
+        let sql = "INSERT INTO content (message, attachment, chunk, bytes) VALUES (?1, ?2, ?3, ?4)";
+        for (attachment, content) in entry.contents.iter().enumerate() {
+            let Some(content) = content else { continue };
+            for (chunk, bytes) in content.chunks(CHUNK).enumerate() {
+                let row = params![seq, attachment as i64, chunk as i64, bytes];
+                self.connection.prepare_cached(sql)?.execute(row)?;
+            }
+        }
+        Ok(())
+    }
+
+    fn copy(&mut self, copy: &OpenCopy) -> rusqlite::Result<()> {
+        let endpoint = copy.endpoint.as_deref().unwrap_or("");
+        let (bytes, at) = (copy.bytes as i64, copy.received_at.as_millisecond());
+        self.copy.execute((copy.seq, endpoint, copy.threads.whole, copy.threads.sender, bytes, at)).map(drop)
+    }
+
+    fn name(&mut self, endpoint: Option<&str>) -> Option<Arc<str>> {
+        let endpoint = endpoint?;
+        if let Some(name) = self.names.iter().find(|name| ***name == *endpoint) {
+            return Some(name.clone());
+        }
+        let name: Arc<str> = endpoint.into();
+        self.names.push(name.clone());
+        Some(name)
+    }
 }

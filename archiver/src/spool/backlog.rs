@@ -22,22 +22,16 @@ pub struct Backlog {
 
 /// The sealed part of what `endpoint` has to do.
 pub fn backlog(connection: &Connection, endpoint: &str) -> rusqlite::Result<Backlog> {
-    let sql = "SELECT count(*) FILTER (WHERE state = 'waiting'), sum(messages) FILTER (WHERE state = 'waiting'),
-                      min(oldest_at) FILTER (WHERE state = 'waiting'), count(*) FILTER (WHERE state = 'held')
-               FROM batch WHERE endpoint = ?1 AND state <> 'delivered'";
-    let mut backlog = connection.prepare_cached(sql)?.query_row([endpoint], |row| {
-        Ok(Backlog {
-            batches: row.get(0)?,
-            messages: row.get::<_, Option<i64>>(1)?.unwrap_or(0),
-            oldest_at: row.get::<_, Option<i64>>(2)?.map(|at| time(2, at)).transpose()?,
-            held: row.get(3)?,
-            last_delivered_at: None,
-        })
-    })?;
-    let sql = "SELECT delivered_at FROM batch WHERE endpoint = ?1 AND delivered_at IS NOT NULL ORDER BY sequence DESC LIMIT 1";
-    let last = connection.prepare_cached(sql)?.query_row([endpoint], |row| row.get(0)).optional()?;
-    backlog.last_delivered_at = last.map(|at| time(0, at)).transpose()?;
-    Ok(backlog)
+    let sql = "SELECT batches, messages, held, last_delivered_at,
+                      (SELECT min(oldest_at) FROM batch WHERE endpoint = ?1 AND state = 'waiting')
+               FROM tally WHERE endpoint = ?1";
+    let at =
+        |row: &rusqlite::Row<'_>, column| row.get::<_, Option<i64>>(column)?.map(|at| time(column, at)).transpose();
+    let backlog = connection.prepare_cached(sql)?.query_row([endpoint], |row| {
+        let (batches, messages, held) = (row.get(0)?, row.get(1)?, row.get(2)?);
+        Ok(Backlog { batches, messages, held, last_delivered_at: at(row, 3)?, oldest_at: at(row, 4)? })
+    });
+    Ok(backlog.optional()?.unwrap_or_default())
 }
 
 /// Messages of an endpoint that are in no batch yet, and not held.
@@ -51,10 +45,14 @@ pub struct OpenMessages {
 
 /// The unsealed part of what `endpoint` has to do.
 pub fn open_messages(connection: &Connection, endpoint: &str) -> rusqlite::Result<OpenMessages> {
-    let sql = "SELECT count(*), min(received_at) FROM copy JOIN message ON seq = message
-               WHERE batch IS NULL AND held IS NULL AND endpoint = ?1";
-    connection.prepare_cached(sql)?.query_row([endpoint], |row| {
-        let oldest: Option<i64> = row.get(1)?;
-        Ok(OpenMessages { messages: row.get(0)?, oldest_at: oldest.map(|at| time(1, at)).transpose()? })
-    })
+    let sql = "SELECT open FROM tally WHERE endpoint = ?1";
+    let messages: i64 =
+        connection.prepare_cached(sql)?.query_row([endpoint], |row| row.get(0)).optional()?.unwrap_or(0);
+    if messages == 0 {
+        return Ok(OpenMessages::default());
+    }
+    let sql =
+        "SELECT received_at FROM copy WHERE batch IS NULL AND held IS NULL AND endpoint = ?1 ORDER BY message LIMIT 1";
+    let oldest: Option<i64> = connection.prepare_cached(sql)?.query_row([endpoint], |row| row.get(0)).optional()?;
+    Ok(OpenMessages { messages, oldest_at: oldest.map(|at| time(0, at)).transpose()? })
 }

@@ -6,13 +6,10 @@ use rusqlite::{Connection, OptionalExtension, params};
 use sha2::{Digest, Sha256};
 use uuid::Uuid;
 
-use super::{
-    append::{CHUNK, Group, OpenCopy},
-    books::settle,
-};
+use super::{append::CHUNK, books::settle};
 use crate::{
     batch::Sealed,
-    message::{Conversation, ConversationKind, Recorded},
+    message::{Conversation, Recorded},
 };
 
 /// What a seal fixes: everything but the place in the endpoint's order, which the seal gives.
@@ -194,47 +191,26 @@ pub fn failed(connection: &Connection, batch: i64, reason: &str) -> rusqlite::Re
     connection.prepare_cached(sql)?.execute((batch, reason)).map(drop)
 }
 
-/// Every copy that is in no batch yet, in the order of commits: what the windows are rebuilt from.
-pub fn open_copies(connection: &Connection) -> rusqlite::Result<Vec<OpenCopy>> {
-    let sql = "SELECT copy.endpoint, seq, received_at, bytes, source, room, thread, sender
-               FROM copy JOIN message ON message.seq = copy.message WHERE copy.batch IS NULL ORDER BY copy.message";
-    let mut statement = connection.prepare(sql)?;
-    let copies = statement.query_map([], |row| {
-        let endpoint: String = row.get(0)?;
-        Ok(OpenCopy {
-            endpoint: Some(endpoint).filter(|name| !name.is_empty()),
-            seq: row.get(1)?,
-            received_at: time(2, row.get(2)?)?,
-            bytes: row.get::<_, i64>(3)? as u64,
-            group: group(row, 4)?,
-        })
-    })?;
-    copies.collect()
-}
-
-/// What windows group a message by, from the columns source, room, thread and sender, the first of which is `column`.
-pub(super) fn group(row: &rusqlite::Row<'_>, column: usize) -> rusqlite::Result<Group> {
-    Ok(Group {
-        source: row.get(column)?,
-        kind: if row.get(column + 1)? { ConversationKind::Room } else { ConversationKind::Direct },
-        thread: row.get(column + 2)?,
-        sender: row.get(column + 3)?,
-    })
-}
-
 /// The endpoints that `seq` has a copy for.
 pub fn endpoints_of(connection: &Connection, seq: i64) -> rusqlite::Result<Vec<String>> {
     let mut statement = connection.prepare_cached("SELECT endpoint FROM copy WHERE message = ?1 AND endpoint <> ''")?;
     statement.query_map([seq], |row| row.get(0))?.collect()
 }
 
-/// Replaces the unrouted copy of `seq` by one for each of `endpoints`.
-pub fn reroute(connection: &Connection, seq: i64, endpoints: &[Option<String>]) -> rusqlite::Result<()> {
+/// Replaces the unrouted copy of `seq` by one for each of `endpoints`, unless its message has that already.
+pub fn reroute(connection: &Connection, seq: i64, endpoints: &[String]) -> rusqlite::Result<()> {
     // The copies that it has already may all be delivered, or one of them held.
     settle(connection, &[seq], |connection| {
-        let sql = "DELETE FROM copy WHERE message = ?1 AND endpoint = '' AND batch IS NULL";
-        connection.prepare_cached(sql)?.execute([seq])?;
-        endpoints.iter().try_for_each(|endpoint| super::append::insert_copy(connection, seq, endpoint.as_deref()))
+        let unrouted = "message = ?1 AND endpoint = '' AND batch IS NULL";
+        let sql = format!(
+            "INSERT INTO copy (message, endpoint, whole, sender, bytes, received_at)
+             SELECT message, ?2, whole, sender, bytes, received_at FROM copy WHERE {unrouted}
+             ON CONFLICT (message, endpoint) DO NOTHING"
+        );
+        for endpoint in endpoints {
+            connection.prepare_cached(&sql)?.execute((seq, endpoint))?;
+        }
+        connection.prepare_cached(&format!("DELETE FROM copy WHERE {unrouted}"))?.execute([seq]).map(drop)
     })
 }
 

@@ -45,7 +45,7 @@ impl State {
 pub(super) const COPY_STATE: &str = "coalesce(batch.state, CASE WHEN copy.held IS NULL THEN 'waiting' ELSE 'held' END)";
 
 /// Counts the waiting messages that no endpoint is known for. One with another copy that is held is not waiting.
-const UNROUTED: &str = "SELECT count(*) FROM copy WHERE batch IS NULL AND endpoint = '' AND NOT EXISTS (
+pub(super) const UNROUTED: &str = "SELECT count(*) FROM copy WHERE batch IS NULL AND endpoint = '' AND NOT EXISTS (
     SELECT 1 FROM copy AS other LEFT JOIN batch ON batch.id = other.batch WHERE other.message = copy.message
     AND (other.held IS NOT NULL OR batch.state NOT IN ('waiting', 'delivered')))";
 
@@ -76,8 +76,8 @@ impl Books {
 
     /// The totals as the spool keeps them.
     pub fn read(connection: &Connection) -> rusqlite::Result<Self> {
-        let sql = format!("SELECT acknowledged, delivered, waiting, held, excluded, ({UNROUTED}) FROM books");
-        connection.prepare_cached(&sql)?.query_row([], |row| {
+        let sql = "SELECT acknowledged, delivered, waiting, held, excluded, unrouted FROM books";
+        connection.prepare_cached(sql)?.query_row([], |row| {
             Ok(Self {
                 acknowledged: row.get(0)?,
                 delivered: row.get(1)?,
@@ -94,8 +94,8 @@ impl Books {
     pub(super) fn add(&self, connection: &Connection) -> rusqlite::Result<()> {
         let sql =
             "UPDATE books SET acknowledged = acknowledged + ?1, delivered = delivered + ?2, waiting = waiting + ?3,
-                   held = held + ?4, excluded = excluded + ?5";
-        let row = (self.acknowledged, self.delivered, self.waiting, self.held, self.excluded);
+                   held = held + ?4, excluded = excluded + ?5, unrouted = unrouted + ?6";
+        let row = (self.acknowledged, self.delivered, self.waiting, self.held, self.excluded, self.unrouted);
         connection.prepare_cached(sql)?.execute(row).map(drop)
     }
 
@@ -111,14 +111,23 @@ impl Books {
 
 /// The state of the stored message `seq`: the worst of its copies'.
 pub(super) fn state_of(connection: &Connection, seq: i64) -> rusqlite::Result<State> {
-    let sql = format!("SELECT {COPY_STATE} FROM copy LEFT JOIN batch ON batch.id = copy.batch WHERE copy.message = ?1");
+    Ok(standing(connection, seq)?.0)
+}
+
+/// The state of a message, and whether it waits for an endpoint that is not known.
+fn standing(connection: &Connection, seq: i64) -> rusqlite::Result<(State, bool)> {
+    let sql = format!(
+        "SELECT {COPY_STATE}, copy.endpoint = '' AND copy.batch IS NULL
+         FROM copy LEFT JOIN batch ON batch.id = copy.batch WHERE copy.message = ?1"
+    );
     let mut statement = connection.prepare_cached(&sql)?;
-    let states = statement.query_map([seq], |row| row.get::<_, String>(0))?;
-    let mut worst = State::Delivered;
-    for state in states {
-        worst = worst.max(State::named(&state?));
+    let mut copies = statement.query([seq])?;
+    let (mut worst, mut nowhere) = (State::Delivered, false);
+    while let Some(copy) = copies.next()? {
+        worst = worst.max(State::named(copy.get_ref(0)?.as_str()?));
+        nowhere |= copy.get::<_, bool>(1)?;
     }
-    Ok(worst)
+    Ok((worst, nowhere && worst == State::Waiting))
 }
 
 /// Makes `change`, which concerns the messages `members`, and moves each in the totals from its state before to its
@@ -128,37 +137,47 @@ pub(super) fn settle(
     members: &[i64],
     change: impl FnOnce(&Connection) -> rusqlite::Result<()>,
 ) -> rusqlite::Result<()> {
-    let states =
-        |connection| members.iter().map(|seq| state_of(connection, *seq)).collect::<rusqlite::Result<Vec<_>>>();
-    let before = states(connection)?;
+    let standings =
+        |connection| members.iter().map(|seq| standing(connection, *seq)).collect::<rusqlite::Result<Vec<_>>>();
+    let before = standings(connection)?;
     change(connection)?;
     let mut moved = Books::default();
-    for (before, after) in before.into_iter().zip(states(connection)?) {
-        moved.count(before, -1);
-        moved.count(after, 1);
+    for (before, after) in before.into_iter().zip(standings(connection)?) {
+        for ((state, unrouted), by) in [(before, -1), (after, 1)] {
+            moved.count(state, by);
+            moved.unrouted += i64::from(unrouted) * by;
+        }
     }
-    moved.add(connection)
+    match moved == Books::default() {
+        true => Ok(()),
+        false => moved.add(connection),
+    }
 }
 
-/// The totals counted anew from the rows: what [`Books::read`] must equal.
+/// The totals counted anew from the rows, and from what is left of those that were forgotten: what [`Books::read`] must
+/// equal.
 pub(super) fn recount(connection: &Connection) -> rusqlite::Result<Books> {
-    let mut books = Books::default();
-    let mut statement = connection.prepare("SELECT message FROM ledger")?;
+    let sql = "SELECT forgotten_delivered, forgotten_excluded FROM books";
+    let mut books = connection.query_row(sql, [], |row| {
+        let (delivered, excluded) = (row.get(0)?, row.get(1)?);
+        Ok(Books { acknowledged: delivered + excluded, delivered, excluded, ..Books::default() })
+    })?;
+    let mut statement = connection.prepare("SELECT entry, excluded FROM ledger")?;
     let mut rows = statement.query([])?;
     while let Some(row) = rows.next()? {
         books.acknowledged += 1;
-        let state = match row.get::<_, Option<i64>>(0)? {
-            None => State::Excluded,
-            Some(seq) => {
-                let copied = "SELECT 1 FROM copy WHERE message = ?1 LIMIT 1";
-                match connection.prepare_cached(copied)?.query_row([seq], |_| Ok(())).optional()? {
-                    Some(()) => state_of(connection, seq)?,
-                    // A message that goes nowhere is one that a person must look at.
-                    None => {
-                        books.damaged += 1;
-                        State::Held
-                    }
-                }
+        if row.get(1)? {
+            books.excluded += 1;
+            continue;
+        }
+        let seq: i64 = row.get(0)?;
+        let copied = "SELECT 1 FROM copy WHERE message = ?1 LIMIT 1";
+        let state = match connection.prepare_cached(copied)?.query_row([seq], |_| Ok(())).optional()? {
+            Some(()) => state_of(connection, seq)?,
+            // A message that goes nowhere is one that a person must look at.
+            None => {
+                books.damaged += 1;
+                State::Held
             }
         };
         books.count(state, 1);

@@ -38,12 +38,15 @@ pub struct Names {
 
 /// Which endpoints' mail may have to be held or released.
 pub fn names(connection: &Connection) -> rusqlite::Result<Names> {
-    let waiting = "SELECT endpoint FROM copy WHERE batch IS NULL AND held IS NULL AND endpoint <> ''
-                   UNION SELECT endpoint FROM batch WHERE state = 'waiting' AND state <> 'delivered'
+    let waiting = "SELECT endpoint FROM tally WHERE (open > 0 OR batches > 0) AND endpoint <> ''
                    UNION SELECT endpoint FROM outage WHERE attempts > 0";
     let held = format!(
-        "SELECT endpoint FROM copy WHERE batch IS NULL AND held = '{ENDPOINT_DELETED}'
-         UNION SELECT endpoint FROM batch WHERE state = 'held' AND state <> 'delivered' AND reason = '{ENDPOINT_DELETED}'"
+        "SELECT endpoint FROM tally WHERE
+         open_held > 0 AND EXISTS (
+             SELECT 1 FROM copy WHERE batch IS NULL AND copy.endpoint = tally.endpoint AND held = '{ENDPOINT_DELETED}')
+         OR held > 0 AND EXISTS (
+             SELECT 1 FROM batch WHERE batch.endpoint = tally.endpoint AND state = 'held' AND state <> 'delivered'
+             AND reason = '{ENDPOINT_DELETED}')"
     );
     let select = |sql: &str| -> rusqlite::Result<BTreeSet<String>> {
         connection.prepare_cached(sql)?.query_map([], |row| row.get(0))?.collect()

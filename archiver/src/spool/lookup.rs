@@ -1,13 +1,15 @@
 //! Where a message went: the answer to `GET /v1/messages/SOURCE/ID`.
 
 use jiff::Timestamp;
-use rusqlite::{Connection, OptionalExtension};
+use rusqlite::Connection;
 use serde::Serialize;
 
 use super::{
-    append::Group,
-    batch::{group, time},
+    batch::time,
     books::{COPY_STATE, State, state_of},
+    group::Threads,
+    ledger::find,
+    open::threads,
 };
 
 /// What the spool knows of a message.
@@ -36,7 +38,7 @@ pub struct CopyState {
     pub state: State,
     /// While it waits in no batch: what windows group its message by.
     #[serde(skip)]
-    pub open: Option<Group>,
+    pub open: Option<Threads>,
     /// The batch that it is in.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub batch: Option<String>,
@@ -56,30 +58,21 @@ pub struct CopyState {
 
 /// Looks up a message by its source and id. `None`: it was never acknowledged, or is forgotten since.
 pub fn lookup(connection: &Connection, source: &str, id: &str) -> rusqlite::Result<Option<Whereabouts>> {
-    let sql = "SELECT received_at, message FROM ledger WHERE source = ?1 AND id = ?2";
-    let row = |row: &rusqlite::Row<'_>| Ok((time(0, row.get(0)?)?, row.get::<_, Option<i64>>(1)?));
-    let Some((received_at, message)) = connection.prepare_cached(sql)?.query_row((source, id), row).optional()? else {
-        return Ok(None);
-    };
-    Ok(Some(match message {
-        None => {
-            let policy = Some("none of its people is archived");
-            Whereabouts { state: State::Excluded, received_at, copies: Vec::new(), policy }
-        }
-        Some(seq) => Whereabouts {
-            state: state_of(connection, seq)?,
-            received_at,
-            copies: copies(connection, seq)?,
-            policy: None,
-        },
-    }))
+    let Some(entered) = find(connection, source, id)? else { return Ok(None) };
+    let received_at = entered.received_at;
+    if entered.excluded {
+        let policy = Some("none of its people is archived");
+        return Ok(Some(Whereabouts { state: State::Excluded, received_at, copies: Vec::new(), policy }));
+    }
+    let (state, copies) = (state_of(connection, entered.entry)?, copies(connection, entered.entry)?);
+    Ok(Some(Whereabouts { state, received_at, copies, policy: None }))
 }
 
 fn copies(connection: &Connection, seq: i64) -> rusqlite::Result<Vec<CopyState>> {
     let sql = format!(
         "SELECT copy.endpoint, {COPY_STATE}, batch.sequence, batch.delivered_at, batch.reply,
-                coalesce(batch.reason, copy.held), message.source, message.room, message.thread, message.sender
-         FROM copy JOIN message ON message.seq = copy.message LEFT JOIN batch ON batch.id = copy.batch
+                coalesce(batch.reason, copy.held), copy.whole, copy.sender
+         FROM copy LEFT JOIN batch ON batch.id = copy.batch
          WHERE copy.message = ?1"
     );
     let mut statement = connection.prepare_cached(&sql)?;
@@ -90,7 +83,7 @@ fn copies(connection: &Connection, seq: i64) -> rusqlite::Result<Vec<CopyState>>
         Ok(CopyState {
             state,
             batch: sequence.map(|sequence| format!("{endpoint}-{sequence}")),
-            open: (sequence.is_none() && state == State::Waiting).then(|| group(row, 6)).transpose()?,
+            open: (sequence.is_none() && state == State::Waiting).then(|| threads(row, 6)).transpose()?,
             window_ends_at: None,
             delivered_at: row.get::<_, Option<i64>>(3)?.map(|at| time(3, at)).transpose()?,
             reply: row.get(4)?,

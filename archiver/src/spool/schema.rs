@@ -6,8 +6,12 @@
 use rusqlite::{Connection, OptionalExtension};
 use uuid::Uuid;
 
+use super::ledger;
+
+mod appending;
+
 /// The newest format that this program knows.
-pub const FORMAT: i64 = 2;
+pub const FORMAT: i64 = 4;
 
 /// The tables of the first format.
 const TABLES: &str = "
@@ -125,6 +129,10 @@ pub fn prepare(connection: &Connection) -> rusqlite::Result<Result<Uuid, i64>> {
     // The pod has no folder for temporary files; what a savepoint may have to undo stays in memory.
     connection.pragma_update(None, "temp_store", "MEMORY")?;
     connection.pragma_update(None, "cache_size", -16_384)?;
+    // The writer looks after the WAL itself: see `upkeep`.
+    connection.pragma_update(None, "wal_autocheckpoint", 0)?;
+    // One that grew long all the same gives its space back when it begins anew.
+    connection.pragma_update(None, "journal_size_limit", 64 << 20)?;
     connection.set_prepared_statement_cache_capacity(64);
 
     let known = "SELECT count(*) FROM sqlite_schema WHERE name = 'format'";
@@ -137,6 +145,9 @@ pub fn prepare(connection: &Connection) -> rusqlite::Result<Result<Uuid, i64>> {
     let change = connection.unchecked_transaction()?;
     let migrated = migrate(&change)?;
     change.commit()?;
+    if migrated.is_ok() {
+        ledger::attach(connection)?;
+    }
     Ok(migrated)
 }
 
@@ -151,24 +162,67 @@ pub fn migrate(connection: &Connection) -> rusqlite::Result<Result<Uuid, i64>> {
     if version < 2 {
         connection.execute_batch(HELD_COPIES)?;
     }
+    if version < 4 {
+        appending::migrate(connection)?;
+    }
     Uuid::parse_str(&uuid).map(Ok).map_err(|_| rusqlite::Error::InvalidQuery)
+}
+
+/// A file of the first format, with what one of its programs wrote.
+#[cfg(test)]
+pub(super) fn first_format(connection: &Connection) -> Uuid {
+    let uuid = Uuid::new_v4();
+    connection.execute_batch(TABLES).expect("tables");
+    connection.execute("INSERT INTO format VALUES (?1, 1, 1)", [uuid.to_string()]).expect("written");
+    let rows = "
+        INSERT INTO ledger VALUES ('s', 'b', x'01', 5, 1), ('s', 'a', x'02', 6, 2), ('s', 'c', x'03', 7, NULL);
+        INSERT INTO message VALUES (1, 5, 's', 'b', 1, 'r', 'a@acme.example', 9, x'7b7d'),
+                                   (2, 6, 's', 'a', 1, 'r', 'a@acme.example', 9, x'7b7d');
+        INSERT INTO copy VALUES (1, 'journal', 7), (2, 'journal', NULL), (2, '', NULL);
+        INSERT INTO batch (id, endpoint, endpoint_uid, sequence, digest, message_id, source, conversation, members, messages,
+                           oldest_at, sealed_at)
+            VALUES (7, 'journal', 'u', 1, 'd', 'm', 's', '{}', '[1]', 1, 5, 6);
+        UPDATE books SET acknowledged = 3, waiting = 2, excluded = 1";
+    connection.execute_batch(rows).expect("written");
+    uuid
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::{
+        message::ConversationKind,
+        spool::{
+            backlog::backlog,
+            books::{Books, recount},
+            group::Group,
+            open::open_copies,
+        },
+    };
 
     #[test]
     fn a_spool_of_the_first_format_is_brought_to_the_newest_with_its_rows() {
         let connection = Connection::open_in_memory().expect("a database");
-        connection.execute_batch(TABLES).expect("tables");
-        let uuid = Uuid::new_v4();
-        connection.execute("INSERT INTO format VALUES (?1, 1, 1)", [uuid.to_string()]).expect("written");
-        connection.execute("INSERT INTO copy (message, endpoint) VALUES (1, 'journal')", []).expect("written");
+        let uuid = first_format(&connection);
         assert_eq!(prepare(&connection).expect("migrated"), Ok(uuid));
         assert_eq!(prepare(&connection).expect("the same again"), Ok(uuid));
-        let held = |row: &rusqlite::Row<'_>| row.get::<_, Option<String>>(0);
-        assert_eq!(connection.query_row("SELECT held FROM copy", [], held).expect("kept"), None);
+        let found =
+            |id| ledger::find(&connection, "s", id).expect("readable").map(|found| (found.entry, found.excluded));
+        assert_eq!(["a", "b", "c", "d"].map(found), [Some((2, false)), Some((1, false)), Some((3, true)), None]);
+        let group = Group {
+            source: "s".into(),
+            kind: ConversationKind::Room,
+            thread: "r".into(),
+            sender: "a@acme.example".into(),
+        };
+        let open = open_copies(&connection, ("", 0), 9).expect("readable");
+        let open = open.iter().map(|copy| (copy.endpoint.as_deref(), copy.seq, copy.bytes, copy.threads));
+        let expected = [None, Some("journal")].map(|endpoint| (endpoint, 2, 9, group.threads()));
+        assert_eq!(open.collect::<Vec<_>>(), expected);
+        let books = Books::read(&connection).expect("readable");
+        assert_eq!((books, books.unrouted), (recount(&connection).expect("readable"), 1));
+        let backlog = backlog(&connection, "journal").expect("readable");
+        assert_eq!((backlog.batches, backlog.messages), (1, 1));
     }
 
     #[test]
