@@ -64,6 +64,15 @@ faults: up ## all that may happen to the operator, at full size: kills, refusals
 scale: up ## how the operator's start, memory and writes grow with the resources
 	@e2e/scale
 
+.PHONY: bench
+# Optimized as a whole, whatever is usual here.
+bench: export CARGO_INCREMENTAL = 0
+bench: ## the archiver beside peers that do the same work here, about ten minutes; BENCH=part for one, ROUNDS=n
+	@echo "== bench"
+	@e2e/prepare
+	cargo build $(cargo_flags) --bins --examples
+	@e2e/bench --rounds $(or $(ROUNDS),5) $(BENCH)
+
 .PHONY: down
 down: ## stops the mail servers and the node, and leaves nothing running
 	@e2e/mail down $(cache)/mail
@@ -95,6 +104,8 @@ lint:
 crates:
 	@echo "== tests of the crates"
 	cargo test $(cargo_flags)
+	@echo "== the benchmark works"
+	@e2e/bench --small --rounds 1 append start
 
 .PHONY: stories
 stories: up
