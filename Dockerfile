@@ -15,10 +15,14 @@ RUN cargo build --release --locked --bins --target-dir /build
 
 FROM scratch AS from-source
 COPY --from=build /build/x86_64-unknown-linux-gnu/release/operator /build/x86_64-unknown-linux-gnu/release/archiver /
+ENV MALLOC_MMAP_THRESHOLD_=1048576 MALLOC_ARENA_MAX=4
 USER 65532:65532
 
 # The last stage is what a build without --target makes; the others are left out then, and no base image is asked for.
 FROM scratch
 ARG BINARIES=.
 COPY ${BINARIES}/operator ${BINARIES}/archiver /
+# The allocator gives large pieces back to the system and divides no more memory than this among threads: it would keep
+# what a few large requests took, several times over, and a container has a limit.
+ENV MALLOC_MMAP_THRESHOLD_=1048576 MALLOC_ARENA_MAX=4
 USER 65532:65532

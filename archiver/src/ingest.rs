@@ -41,10 +41,16 @@ pub mod callers;
 pub mod certificate;
 pub mod check;
 pub mod json;
+mod load;
 mod problem;
+pub mod server;
 
 use callers::Callers;
+use load::{Load, Share};
 pub use problem::{FieldError, Kind, Problem};
+
+/// What an entry takes in memory beside its document, until it is committed and answered for, about.
+const ENTRY: usize = 512;
 
 /// What a request is answered from.
 pub struct Ingest {
@@ -81,6 +87,8 @@ struct Row {
 
 /// The routes of the ingest.
 pub fn router(ingest: Arc<Ingest>) -> Router {
+    let load = Load::new();
+    let post_messages = move |State(ingest), request| post_messages(ingest, load.clone(), request);
     Router::new()
         .route("/v1/messages", post(post_messages))
         .route("/v1/messages/{source}/{id}", get(get_message))
@@ -88,10 +96,10 @@ pub fn router(ingest: Arc<Ingest>) -> Router {
         .with_state(ingest)
 }
 
-async fn post_messages(State(ingest): State<Arc<Ingest>>, request: Request) -> Response {
+async fn post_messages(ingest: Arc<Ingest>, load: Arc<Load>, request: Request) -> Response {
     let began = Instant::now();
     let (parts, body) = request.into_parts();
-    let response = match ingest.take(&parts.headers, body).await {
+    let response = match ingest.take(&load, &parts.headers, body).await {
         Ok(answer) => Json(answer).into_response(),
         Err(problem) => {
             ingest.metrics.refused(problem.kind.name());
@@ -151,23 +159,35 @@ impl Ingest {
         }
     }
 
-    async fn take(&self, headers: &HeaderMap, body: Body) -> Result<Answer, Problem> {
+    async fn take(&self, load: &Arc<Load>, headers: &HeaderMap, body: Body) -> Result<Answer, Problem> {
         let (resources, spec) = self.ready()?;
         let now = (self.now)();
         // Before the body is read: a stranger must not make us read 16 MiB.
         let sources = self.callers.sources(headers, &spec, now).await?;
         let form = body::Form::of(headers)?;
-        let bytes = body::read(form, body, spec.ingest.max_request_bytes.bytes()).await?;
-        let parse = move || check::entries(&bytes, form, &resources.table, &sources);
-        let entries = tokio::task::spawn_blocking(parse).await.map_err(|panic| internal(&panic))??;
-        self.store(entries, now).await
+        let limit = spec.ingest.max_request_bytes.bytes();
+        let (bytes, mut share) = body::read(form, headers, body, limit, load.share(limit)).await?;
+        let room = load.room(&bytes).await?;
+        // What the request costs goes with it: it is still paid for when its caller has hung up.
+        let parse = move || {
+            let _room = room;
+            let entries = check::entries(&bytes, form, &resources.table, &sources)?;
+            share.grow(ENTRY * entries.len())?;
+            Ok((entries, share))
+        };
+        let (entries, share) = tokio::task::spawn_blocking(parse).await.map_err(|panic| internal(&panic))??;
+        self.store(entries, share, now).await
     }
 
-    async fn store(&self, entries: Vec<Entry>, now: jiff::Timestamp) -> Result<Answer, Problem> {
+    async fn store(&self, entries: Vec<Entry>, share: Share, now: jiff::Timestamp) -> Result<Answer, Problem> {
         let names: Vec<_> = entries.iter().map(|entry| (entry.source.clone(), entry.id.clone())).collect();
         let arrivals = self.arrivals.clone();
         let stored = self.spool.write(
-            move |connection| append(connection, &entries, now),
+            move |connection| {
+                let appended = append(connection, &entries, now);
+                drop((entries, share));
+                appended
+            },
             // In the order of commits, and also when the caller has hung up: a stored copy without a window would wait
             // for the next restart. Nobody listens only while the process ends.
             move |appended| drop(arrivals.send(appended.copies.clone())),

@@ -7,6 +7,7 @@
 //! themselves are never cleaned: `transcript.json` and the files carry them byte for byte, in base64.
 
 mod clean;
+mod facts;
 mod files;
 mod headers;
 mod html;
@@ -15,6 +16,7 @@ mod roster;
 mod text;
 mod transcript;
 mod view;
+mod wrap;
 
 use std::collections::BTreeMap;
 
@@ -67,7 +69,7 @@ pub fn mail(sealed: &Sealed, transcript: &Transcript, form: &Form<'_>) -> Vec<u8
     let roster = roster::roster(&sealed.messages);
     let files = files::files(&sealed.messages);
     let to = headers::to(&roster, form);
-    let view = view::view(sealed, &roster, &files, to.left_out, form.earlier);
+    let view = view::view(sealed, &roster, &files, to.left_out, form);
     let body = mime::body(transcript, text::text(&view), html::html(&view), &files);
     mime::serialize(headers::headers(sealed, transcript, &roster, to, form), body)
 }

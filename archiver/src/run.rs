@@ -147,7 +147,7 @@ pub async fn run(
 
     let handle = Handle::new();
     let tls = RustlsConfig::from_config(tls(&args, now()).context("the certificate for callers")?);
-    let https = axum_server::bind_rustls(args.listen, tls.clone()).handle(handle.clone());
+    let https = ingest::server::bind(args.listen, tls.clone()).handle(handle.clone());
     let https = https.serve(ingest::router(ingest.clone()).into_make_service());
     let http = axum_server::bind(args.metrics).serve(health::router(ingest).into_make_service());
     let watching = watching(cluster, &folder);

@@ -33,6 +33,7 @@ pub mod backlog;
 pub mod batch;
 pub mod books;
 pub mod deleted;
+pub mod earlier;
 pub mod fsck;
 pub mod group;
 pub mod ledger;

@@ -185,8 +185,10 @@ proptest! {
     }
 }
 
-const TAGS: [&str; 14] =
-    ["!doctype", "html", "head", "meta", "title", "body", "div", "h1", "h2", "br", "bdi", "span", "b", "a"];
+const TAGS: [&str; 18] = [
+    "!doctype", "html", "head", "meta", "title", "body", "div", "h1", "h2", "br", "bdi", "span", "b", "a", "table",
+    "tr", "th", "td",
+];
 
 /// The names of the elements in `html`.
 fn tags(html: &str) -> Vec<String> {

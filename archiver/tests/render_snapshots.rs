@@ -89,6 +89,13 @@ fn a_room_with_all_that_can_happen_in_one() {
         room("m-7", "edit", nine(), "2026-11-23T09:18:30Z", json!({"text": "done", "refersTo": "m-0"})),
         room("m-8", "delete", nine(), "2026-11-23T09:18:31Z", json!({"refersTo": "l-9"})),
         room("m-9", "message", nine(), "2026-11-23T09:18:32Z", json!({"text": "what?", "refersTo": "k-9"})),
+        room(
+            "m-11",
+            "edit",
+            alice(),
+            "2026-11-23T09:18:40Z",
+            json!({"text": "Prices for Monday\n  1. copper\n  2. tin", "refersTo": "m-1"}),
+        ),
         room("m-10", "leave", bob(), "2026-11-23T09:19:00Z", json!({})),
     ]);
     let before = room("m-0", "message", nine(), "2026-11-23T08:00:00Z", json!({"text": "dnoe\nand dusted"}));
@@ -115,6 +122,7 @@ fn a_room_with_all_that_can_happen_in_one() {
     let header = String::from_utf8(mail.clone()).expect("ASCII");
     let header = header.split("\r\n\r\n").next().unwrap_or_default().replace("\r\n", "\n");
     let parsed = mail_parser(&mail);
+    keep("room", &mail);
     insta::assert_snapshot!("room_header", header);
     insta::assert_snapshot!("room_text", parsed.text);
     insta::assert_snapshot!("room_html", parsed.html);
@@ -134,7 +142,37 @@ fn right_to_left_and_emoji() {
     let mail = rendered(&sealed, &transcript);
     let header = String::from_utf8(mail.clone()).expect("ASCII");
     let parsed = mail_parser(&mail);
+    keep("rtl", &mail);
     insta::assert_snapshot!("rtl_header", header.split("\r\n\r\n").next().unwrap_or_default().replace("\r\n", "\n"));
     insta::assert_snapshot!("rtl_text", parsed.text);
     insta::assert_snapshot!("rtl_html", parsed.html);
+}
+
+#[test]
+fn a_room_of_many() {
+    let everyone: Vec<_> = (0..300)
+        .map(|number| json!({"address": format!("user{number:03}@acme.example"), "name": format!("Jürgen Müller {number}")}))
+        .collect();
+    let documents = (0..50)
+        .map(|number| {
+            let mut document = room(
+                &format!("m-{number}"),
+                "message",
+                json!({"address": format!("user{:03}@acme.example", number % 7), "name": "Jürgen Müller"}),
+                &format!("2026-11-23T{:02}:15:02.123Z", number % 24),
+                json!({"text": format!("{} line {number}", "word ".repeat(number * 3))}),
+            );
+            document["recipients"] = json!(everyone);
+            document
+        })
+        .collect();
+    let (sealed, transcript) = sealed(documents);
+    keep("many", &rendered(&sealed, &transcript));
+}
+
+/// Leaves `mail` where `IMARCHIVE_MAILS` says, for whoever wants to see it in a mail program.
+fn keep(name: &str, mail: &[u8]) {
+    if let Some(folder) = std::env::var_os("IMARCHIVE_MAILS") {
+        std::fs::write(std::path::Path::new(&folder).join(format!("{name}.eml")), mail).expect("written");
+    }
 }

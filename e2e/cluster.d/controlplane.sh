@@ -51,12 +51,22 @@ await_api_server() {
 }
 
 restart_api_server() {
+  stop_api_server
+  start_api_server_again
+}
+
+stop_api_server() {
+  one_at_a_time
+  is_up || die "the node is not up: e2e/cluster up"
+  stop kube-apiserver
+}
+
+start_api_server_again() {
   one_at_a_time
   is_up || die "the node is not up: e2e/cluster up"
   # shellcheck disable=SC2034  # await counts from here
   started=$SECONDS
-  stop kube-apiserver
-  start_api_server
+  is_running kube-apiserver || start_api_server
   await_api_server
 }
 

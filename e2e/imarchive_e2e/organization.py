@@ -4,6 +4,7 @@ import json
 from contextlib import suppress
 
 from . import archives, node, objects
+from .container import Container
 from .ingest import Client
 from .node import Failed, kubectl
 
@@ -62,6 +63,10 @@ class Organization:
         """The chat system; waits until there is somebody to talk to."""
         self.wait("archivers/archiver")
         return Client(self.name, "chat")
+
+    def container(self) -> Container:
+        """The archiver's process, of the pod that there is now."""
+        return Container(self.get("pod", "archiver-0")["metadata"]["uid"])
 
     def test_again(self, endpoint: str) -> None:
         self.kubectl(

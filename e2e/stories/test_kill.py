@@ -1,11 +1,8 @@
 """The archiver is killed without warning, under load: what it acknowledged is delivered, once."""
 
-import os
-import signal
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
-from pathlib import Path
 
 import pytest
 from imarchive_e2e import archives, node
@@ -41,38 +38,8 @@ def story(organization):
     organization.wait("archivingendpoints/vault")
 
 
-def archiver_pid(organization) -> int:
-    """The process by its name in the cgroup of exactly this pod."""
-    pod = organization.get("pod", "archiver-0")["metadata"]["uid"]
-    found = [
-        int(process.name)
-        for process in Path("/proc").iterdir()
-        if process.name.isdigit() and is_archiver_of(process, pod)
-    ]
-    (pid,) = found
-    return pid
-
-
-def is_archiver_of(process: Path, pod: str) -> bool:
-    try:
-        cgroup, name = (process / "cgroup").read_text(), (process / "comm").read_text().strip()
-    except OSError:  # gone meanwhile
-        return False
-    return name == "archiver" and pod in cgroup
-
-
 def kill(organization) -> None:
-    """Returns once another process is in its place."""
-    pid = archiver_pid(organization)
-    os.kill(pid, signal.SIGKILL)
-
-    def replaced() -> bool:
-        try:
-            return archiver_pid(organization) != pid
-        except ValueError:  # none at the moment
-            return False
-
-    node.eventually(replaced, 60, "the container is restarted", pause=0.2)
+    organization.container().kill()
 
 
 @contextmanager

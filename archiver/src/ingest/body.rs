@@ -3,12 +3,19 @@
 use std::io::Read;
 
 use axum::{
-    body::{Body, to_bytes},
+    body::Body,
     http::{HeaderMap, header},
 };
 use flate2::read::MultiGzDecoder;
+use futures::StreamExt;
+use tokio::time::{Duration, timeout};
 
-use super::{Kind, Problem};
+use super::{Kind, Problem, load::Share};
+
+/// The longest that a caller may be silent in the middle of a body.
+const PAUSE: Duration = Duration::from_secs(30);
+/// How much is decompressed between two looks at the limits.
+const STEP: u64 = 256 << 10;
 
 /// How a body is written.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -46,21 +53,57 @@ impl Form {
     }
 }
 
-/// Reads at most `limit` bytes, compressed and decompressed. A compression bomb costs no more than the limit.
-pub async fn read(form: Form, body: Body, limit: u64) -> Result<Vec<u8>, Problem> {
-    let too_large =
-        || Problem::new(Kind::TooLarge, format!("a request has at most {limit} bytes, after decompression"));
-    let bytes = to_bytes(body, usize::try_from(limit).unwrap_or(usize::MAX)).await.map_err(|_| too_large())?;
-    if !form.gzip {
-        return Ok(bytes.into());
+/// Reads at most `limit` bytes, compressed and decompressed, and counts what it holds into `share`, which is given back.
+/// A compression bomb costs no more than the limit; a caller who stops in the middle costs it for [`PAUSE`].
+pub async fn read(
+    form: Form,
+    headers: &HeaderMap,
+    body: Body,
+    limit: u64,
+    mut share: Share,
+) -> Result<(Vec<u8>, Share), Problem> {
+    let stated = headers.get(header::CONTENT_LENGTH).and_then(|length| length.to_str().ok()?.parse::<u64>().ok());
+    if stated.is_some_and(|length| length > limit) {
+        return Err(too_large(limit));
     }
-    let unpack = move || {
-        let mut whole = Vec::new();
-        let read = MultiGzDecoder::new(&bytes[..]).take(limit + 1).read_to_end(&mut whole);
-        read.map(|_| whole)
-    };
-    let broken = |error: String| Problem::new(Kind::MalformedJson, format!("the body is not gzip: {error}"));
-    let unpacked = tokio::task::spawn_blocking(unpack).await.map_err(|panic| broken(panic.to_string()))?;
-    let whole = unpacked.map_err(|error| broken(error.to_string()))?;
-    if whole.len() as u64 > limit { Err(too_large()) } else { Ok(whole) }
+    let mut bytes = Vec::with_capacity(stated.map_or(0, |length| length as usize));
+    let mut pieces = body.into_data_stream();
+    loop {
+        let slow = |_| Problem::new(Kind::TooSlow, format!("no more came for {} s", PAUSE.as_secs()));
+        let Some(piece) = timeout(PAUSE, pieces.next()).await.map_err(slow)? else { break };
+        let piece = piece.map_err(|error| Problem::new(Kind::MalformedJson, format!("the body broke off: {error}")))?;
+        if bytes.len() + piece.len() > limit as usize {
+            return Err(too_large(limit));
+        }
+        share.grow(piece.len())?;
+        bytes.extend_from_slice(&piece);
+    }
+    if !form.gzip {
+        return Ok((bytes, share));
+    }
+    let unpacked = tokio::task::spawn_blocking(move || unpack(&bytes, limit, share)).await;
+    unpacked.map_err(|panic| not_gzip(&panic))?
+}
+
+fn unpack(packed: &[u8], limit: u64, mut share: Share) -> Result<(Vec<u8>, Share), Problem> {
+    let mut whole = Vec::new();
+    let mut rest = MultiGzDecoder::new(packed);
+    loop {
+        let read = rest.by_ref().take(STEP).read_to_end(&mut whole).map_err(|error| not_gzip(&error))?;
+        if whole.len() as u64 > limit {
+            return Err(too_large(limit));
+        }
+        if read == 0 {
+            return Ok((whole, share));
+        }
+        share.grow(read)?;
+    }
+}
+
+fn too_large(limit: u64) -> Problem {
+    Problem::new(Kind::TooLarge, format!("a request has at most {limit} bytes, after decompression"))
+}
+
+fn not_gzip(error: &dyn std::fmt::Display) -> Problem {
+    Problem::new(Kind::MalformedJson, format!("the body is not gzip: {error}"))
 }

@@ -83,8 +83,9 @@ fn authority(spool: &Path) -> Result<KeyPair, CertificateError> {
     }
     let made = KeyPair::generate()?;
     // The key first: a certificate without its key would be published and then replaced.
-    keep(&key, &made.serialize_pem(), 0o600)?;
-    keep(&certificate, &authority_params().self_signed(&made)?.pem(), 0o644)?;
+    keep(&key, &made.serialize_pem(), 0o600).map_err(|error| CertificateError::File(key, error))?;
+    keep(&certificate, &authority_params().self_signed(&made)?.pem(), 0o644)
+        .map_err(|error| CertificateError::File(certificate, error))?;
     Ok(made)
 }
 
@@ -109,10 +110,9 @@ fn day(at: Timestamp) -> time::OffsetDateTime {
 }
 
 /// Writes a file whole or not at all: a torn CA would lock every caller out at the next start.
-fn keep(path: &Path, text: &str, mode: u32) -> Result<(), CertificateError> {
-    let file = |error| CertificateError::File(path.to_owned(), error);
+pub(super) fn keep(path: &Path, text: &str, mode: u32) -> io::Result<()> {
     let draft = path.with_extension("draft");
-    let mut written = File::options().create(true).write(true).truncate(true).mode(mode).open(&draft).map_err(file)?;
-    written.write_all(text.as_bytes()).and_then(|()| written.sync_all()).map_err(file)?;
-    fs::rename(&draft, path).map_err(file)
+    let mut written = File::options().create(true).write(true).truncate(true).mode(mode).open(&draft)?;
+    written.write_all(text.as_bytes()).and_then(|()| written.sync_all())?;
+    fs::rename(&draft, path)
 }

@@ -20,6 +20,10 @@ use crate::{
 
 /// The most text and HTML of one message, together.
 const TEXT: usize = 1 << 20;
+/// The most messages of one request.
+const MESSAGES: usize = 100_000;
+/// The most that is said of one fault: it may repeat what was sent.
+const DETAIL: usize = 300;
 /// The most participants of one message.
 const PEOPLE: usize = 10_000;
 /// The most attachments of one message.
@@ -31,9 +35,12 @@ const SOURCE: usize = 63;
 
 /// The entries of a body, whose caller may send `sources`.
 pub fn entries(bytes: &[u8], form: Form, table: &Table, sources: &BTreeSet<String>) -> Result<Vec<Entry>, Problem> {
-    let elements = json::elements(bytes, form.lines).map_err(|error| malformed(None, error))?;
+    let elements = json::elements(bytes, form.lines, MESSAGES + 1).map_err(|error| malformed(None, error))?;
     if elements.is_empty() {
         return Err(Problem::new(Kind::InvalidMessage, "the request holds no message"));
+    }
+    if elements.len() > MESSAGES {
+        return Err(Problem::new(Kind::TooLarge, format!("a request has at most {MESSAGES} messages")));
     }
     let mut entries = Vec::with_capacity(elements.len());
     let mut errors = Vec::new();
@@ -64,7 +71,8 @@ pub fn foreign(source: &str) -> String {
     format!("this caller may not speak for the source {source:?}")
 }
 
-fn malformed(index: Option<usize>, error: Malformed) -> Problem {
+fn malformed(index: Option<usize>, mut error: Malformed) -> Problem {
+    shorten(&mut error.detail);
     let detail = format!("line {}: {}", error.line, error.detail);
     let place = FieldError { index, line: Some(error.line), pointer: String::new(), detail: error.detail };
     Problem::new(Kind::MalformedJson, detail).with_errors([place])
@@ -79,11 +87,21 @@ struct Fault {
 
 impl Fault {
     fn new(pointer: impl Into<String>, detail: impl Into<String>) -> Self {
-        Self { pointer: pointer.into(), detail: detail.into() }
+        let (mut pointer, mut detail) = (pointer.into(), detail.into());
+        shorten(&mut pointer);
+        shorten(&mut detail);
+        Self { pointer, detail }
     }
 
     fn at(self, index: usize, element: Element<'_>) -> FieldError {
         FieldError { index: Some(index), line: Some(element.line), pointer: self.pointer, detail: self.detail }
+    }
+}
+
+fn shorten(text: &mut String) {
+    if let Some((end, _)) = text.char_indices().nth(DETAIL) {
+        text.truncate(end);
+        text.push('…');
     }
 }
 

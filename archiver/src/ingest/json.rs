@@ -3,10 +3,14 @@
 //! Duplicate keys, lone surrogates, and numbers that a double cannot hold exactly are refused: a digest over canonical
 //! JSON (RFC 8785) is only worth something when there is one reading.
 
-use std::fmt;
+use std::{cell::Cell, fmt};
 
-use serde::de::{Deserialize, DeserializeSeed, Deserializer, Error as _, MapAccess, SeqAccess, Visitor};
+use serde::de::{Deserialize, DeserializeSeed, Deserializer, Error as _, IgnoredAny, MapAccess, SeqAccess, Visitor};
 use serde_json::{Map, Value, value::RawValue};
+
+/// The most values in one message. Ten thousand participants are forty thousand; each takes up to a hundred times the
+/// memory of its text.
+const VALUES: usize = 100_000;
 
 /// What is wrong, and in which line of the text, from 1.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -35,21 +39,23 @@ pub struct Element<'a> {
     pub line: usize,
 }
 
-/// The messages of a body: of one object, of an array, or one a line.
-pub fn elements(bytes: &[u8], lines: bool) -> Result<Vec<Element<'_>>, Malformed> {
+/// The messages of a body: of one object, of an array, or one a line. At most `most`; the rest is only read over.
+pub fn elements(bytes: &[u8], lines: bool, most: usize) -> Result<Vec<Element<'_>>, Malformed> {
     let text = std::str::from_utf8(bytes).map_err(|error| Malformed {
         line: line_of(bytes, error.valid_up_to()),
         detail: "the text is not UTF-8".to_owned(),
     })?;
     if lines {
         let numbered = text.lines().enumerate().map(|(index, text)| Element { text: text.trim(), line: index + 1 });
-        return Ok(numbered.filter(|element| !element.text.is_empty()).collect());
+        return Ok(numbered.filter(|element| !element.text.is_empty()).take(most).collect());
     }
     if !text.trim_start().starts_with('[') {
         let start = text.len() - text.trim_start().len();
         return Ok(vec![Element { text, line: 1 }]).map(|one| if start == text.len() { Vec::new() } else { one });
     }
-    let raw: Vec<&RawValue> = serde_json::from_str(text).map_err(|error| Malformed::of(&error, 1))?;
+    let mut reader = serde_json::Deserializer::from_str(text);
+    let raw = First(most).deserialize(&mut reader).and_then(|raw| reader.end().map(|()| raw));
+    let raw = raw.map_err(|error| Malformed::of(&error, 1))?;
     let mut line = 1;
     let mut counted = 0;
     let place = |raw: &RawValue| raw.get().as_ptr() as usize - text.as_ptr() as usize;
@@ -126,26 +132,61 @@ fn digits(number: &str) -> (String, i64) {
     (significant.to_owned(), exponent - fraction.len() as i64 + zeros as i64)
 }
 
-/// A value whose objects name each key once.
+/// The first elements of an array, so many as it says.
+struct First(usize);
+
+impl<'de> DeserializeSeed<'de> for First {
+    type Value = Vec<&'de RawValue>;
+
+    fn deserialize<D: Deserializer<'de>>(self, deserializer: D) -> Result<Self::Value, D::Error> {
+        deserializer.deserialize_seq(self)
+    }
+}
+
+impl<'de> Visitor<'de> for First {
+    type Value = Vec<&'de RawValue>;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("an array")
+    }
+
+    fn visit_seq<A: SeqAccess<'de>>(self, mut elements: A) -> Result<Self::Value, A::Error> {
+        let mut first = Vec::new();
+        while first.len() < self.0 {
+            match elements.next_element()? {
+                Some(element) => first.push(element),
+                None => return Ok(first),
+            }
+        }
+        while elements.next_element::<IgnoredAny>()?.is_some() {}
+        Ok(first)
+    }
+}
+
+/// A value whose objects name each key once, and that takes no more memory than a message has use for.
 struct Strict(Value);
 
 impl<'de> Deserialize<'de> for Strict {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        StrictSeed.deserialize(deserializer).map(Self)
+        StrictSeed(&Cell::new(VALUES)).deserialize(deserializer).map(Self)
     }
 }
 
-struct StrictSeed;
+/// How many values there may still be.
+#[derive(Clone, Copy)]
+struct StrictSeed<'n>(&'n Cell<usize>);
 
-impl<'de> DeserializeSeed<'de> for StrictSeed {
+impl<'de> DeserializeSeed<'de> for StrictSeed<'_> {
     type Value = Value;
 
     fn deserialize<D: Deserializer<'de>>(self, deserializer: D) -> Result<Value, D::Error> {
+        let left = self.0.get().checked_sub(1);
+        self.0.set(left.ok_or_else(|| D::Error::custom(format!("more than {VALUES} values in one message")))?);
         deserializer.deserialize_any(self)
     }
 }
 
-impl<'de> Visitor<'de> for StrictSeed {
+impl<'de> Visitor<'de> for StrictSeed<'_> {
     type Value = Value;
 
     fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -182,7 +223,7 @@ impl<'de> Visitor<'de> for StrictSeed {
 
     fn visit_seq<A: SeqAccess<'de>>(self, mut elements: A) -> Result<Value, A::Error> {
         let mut array = Vec::new();
-        while let Some(element) = elements.next_element_seed(StrictSeed)? {
+        while let Some(element) = elements.next_element_seed(self)? {
             array.push(element);
         }
         Ok(array.into())
@@ -194,7 +235,7 @@ impl<'de> Visitor<'de> for StrictSeed {
             if object.contains_key(&key) {
                 return Err(A::Error::custom(format!("the key {key:?} stands twice in one object")));
             }
-            let value = entries.next_value_seed(StrictSeed)?;
+            let value = entries.next_value_seed(self)?;
             object.insert(key, value);
         }
         Ok(object.into())
@@ -239,19 +280,37 @@ mod tests {
 
     #[test]
     fn an_array_tells_the_line_of_each_message() {
-        let found = elements(b"[\n {\"a\":1},\n\n {\"b\":2}]", false).expect("an array");
+        let found = elements(b"[\n {\"a\":1},\n\n {\"b\":2}]", false, 9).expect("an array");
         assert_eq!(found.iter().map(|element| element.line).collect::<Vec<_>>(), [2, 4]);
     }
 
     #[test]
     fn a_body_of_lines_skips_blank_ones_and_counts_them() {
-        let found = elements(b"{}\n\n{}\r\n", true).expect("lines");
+        let found = elements(b"{}\n\n{}\r\n", true, 9).expect("lines");
         assert_eq!(found.iter().map(|element| element.line).collect::<Vec<_>>(), [1, 3]);
     }
 
     #[test]
+    fn only_so_many_messages_are_kept_and_the_rest_must_still_be_json() {
+        assert_eq!(elements(b"[1, 2, 3, 4]", false, 2).expect("an array").len(), 2);
+        assert_eq!(elements(b"1\n2\n3\n4\n", true, 2).expect("lines").len(), 2);
+        for broken in ["[1, 2, 3, x]", "[1, 2, 3", "[1, 2] 3"] {
+            assert!(elements(broken.as_bytes(), false, 2).is_err(), "{broken}");
+        }
+    }
+
+    #[test]
+    fn a_message_of_very_many_values_is_refused() {
+        let array = |values: usize| format!("[{}]", vec!["{}"; values].join(","));
+        assert!(whole(&array(VALUES - 1)).is_ok());
+        let error = whole(&array(VALUES)).expect_err("refused");
+        assert_eq!(error.detail, "more than 100000 values in one message");
+        assert!(whole(&"[".repeat(1000)).is_err(), "nor is a deep one read");
+    }
+
+    #[test]
     fn what_is_not_utf_8_is_refused_with_its_line() {
-        assert_eq!(elements(b"{}\n\xff", true).expect_err("refused").line, 2);
+        assert_eq!(elements(b"{}\n\xff", true, 9).expect_err("refused").line, 2);
     }
 
     proptest! {

@@ -13,8 +13,10 @@ pub enum Kind {
     MalformedJson,
     /// JSON that is no message.
     InvalidMessage,
-    /// Over `ingest.maxRequestBytes`, compressed or not.
+    /// Over `ingest.maxRequestBytes`, compressed or not, or too many messages.
     TooLarge,
+    /// A body that did not go on.
+    TooSlow,
     /// A content type or encoding that is not known.
     UnsupportedMediaType,
     /// Another message with this source and id was acknowledged before.
@@ -29,6 +31,8 @@ pub enum Kind {
     SourceForbidden,
     /// The messages cannot be made durable now.
     NotDurable,
+    /// Too much is handed in at once.
+    Overloaded,
     /// It is not known yet who is archived, or who may call.
     NotReady,
     /// A message that was never acknowledged.
@@ -42,6 +46,7 @@ impl Kind {
             Self::MalformedJson => "malformed-json",
             Self::InvalidMessage => "invalid-message",
             Self::TooLarge => "too-large",
+            Self::TooSlow => "too-slow",
             Self::UnsupportedMediaType => "unsupported-media-type",
             Self::IdConflict => "id-conflict",
             Self::TokenMissing => "token-missing",
@@ -49,6 +54,7 @@ impl Kind {
             Self::TokenExpired => "token-expired",
             Self::SourceForbidden => "source-forbidden",
             Self::NotDurable => "not-durable",
+            Self::Overloaded => "overloaded",
             Self::NotReady => "not-ready",
             Self::UnknownMessage => "unknown-message",
         }
@@ -59,6 +65,7 @@ impl Kind {
             Self::MalformedJson => "The request is not JSON that can be kept",
             Self::InvalidMessage => "A message of the request is not valid",
             Self::TooLarge => "The request is too large",
+            Self::TooSlow => "The request did not come to its end",
             Self::UnsupportedMediaType => "The request's content type or encoding is not supported",
             Self::IdConflict => "The id of another message is repeated",
             Self::TokenMissing => "A bearer token is needed",
@@ -66,6 +73,7 @@ impl Kind {
             Self::TokenExpired => "The token has expired",
             Self::SourceForbidden => "The source is not the caller's",
             Self::NotDurable => "The messages cannot be made durable now",
+            Self::Overloaded => "Too much is handed in at once",
             Self::NotReady => "The archiver is not ready yet",
             Self::UnknownMessage => "The message is unknown",
         }
@@ -75,11 +83,12 @@ impl Kind {
         match self {
             Self::MalformedJson | Self::InvalidMessage => StatusCode::BAD_REQUEST,
             Self::TooLarge => StatusCode::PAYLOAD_TOO_LARGE,
+            Self::TooSlow => StatusCode::REQUEST_TIMEOUT,
             Self::UnsupportedMediaType => StatusCode::UNSUPPORTED_MEDIA_TYPE,
             Self::IdConflict => StatusCode::CONFLICT,
             Self::TokenMissing | Self::TokenInvalid | Self::TokenExpired => StatusCode::UNAUTHORIZED,
             Self::SourceForbidden => StatusCode::FORBIDDEN,
-            Self::NotDurable | Self::NotReady => StatusCode::SERVICE_UNAVAILABLE,
+            Self::NotDurable | Self::Overloaded | Self::NotReady => StatusCode::SERVICE_UNAVAILABLE,
             Self::UnknownMessage => StatusCode::NOT_FOUND,
         }
     }

@@ -1,19 +1,35 @@
-//! The plain text transcript.
+//! The plain text transcript, for 80 columns.
 //!
 //! What people typed stands at least four columns in, and what the archive says of it before: no text can pose as the
 //! next message.
 
-use super::view::{Entry, Target, View, Who};
+use super::{
+    view::{Entry, Target, View, Who},
+    wrap::wrap,
+};
+
+/// Where the facts about the batch begin.
+const FACTS: usize = 14;
 
 /// `view` as plain text.
 pub fn text(view: &View) -> String {
-    let mut out = format!("{}\n{}\n{}\n{}\n", isolated(&view.title), isolated(&view.place), view.span, view.counts);
+    let mut out = String::new();
+    wrap("", "  ", &isolated(&view.title), &mut out);
+    out.push('\n');
+    for (label, fact) in &view.facts {
+        wrap(&format!("{label:FACTS$}"), &" ".repeat(FACTS), &isolated(fact), &mut out);
+    }
     out.push_str("\nPARTICIPANTS\n\n");
     for (who, deeds) in &view.participants {
-        out.push_str(&format!("  {}: {}\n", full(who), deeds.join(", ")));
+        let (count, times) = deeds.split_first().map_or(("", &[][..]), |(count, times)| (count.as_str(), times));
+        wrap("  ", "      ", &format!("{}: {count}", full(who)), &mut out);
+        times.iter().for_each(|time| wrap("      ", "      ", time, &mut out));
+    }
+    if !view.present.is_empty() {
+        out.push_str(&format!("  {} more were present: see the end.\n", view.present.len()));
     }
     if let Some(note) = &view.left_out {
-        out.push_str(&format!("\n  {note}\n"));
+        wrap("\n  ", "  ", note, &mut out);
     }
     out.push_str("\nMESSAGES\n");
     for entry in &view.entries {
@@ -21,51 +37,47 @@ pub fn text(view: &View) -> String {
     }
     if !view.present.is_empty() {
         out.push_str(&format!("\nALSO PRESENT ({})\n\n", view.present.len()));
-        for who in &view.present {
-            out.push_str(&format!("  {}\n", full(who)));
-        }
+        view.present.iter().for_each(|who| wrap("  ", "      ", &full(who), &mut out));
     }
-    out.push_str(&format!("\nBatch {}\n", view.batch));
-    out.push_str("transcript.json holds the same, with every field as it was received.\n");
+    out.push_str("\nThe attached transcript.json, whose SHA-256 stands above, holds the same, with\n");
+    out.push_str("every field as it was received.\n");
     out
 }
 
 fn message(entry: &Entry, out: &mut String) {
     let action = entry.action.map(|action| format!(" {action}")).unwrap_or_default();
-    out.push_str(&format!("\n[{}] {}  {}{action}\n", entry.number, entry.at, full(&entry.who)));
+    wrap(&format!("\n[{}] ", entry.number), "    ", &format!("{}  {}{action}", entry.at, full(&entry.who)), out);
+    let say = |said: &str, out: &mut String| wrap("  - ", "    ", said, out);
     if let Some((relation, target)) = &entry.about {
         match target {
-            Target::Here { number, who, excerpt } => {
-                out.push_str(&format!("  - {relation} [{number}] {}: {}\n", short(who), isolated(excerpt)));
+            Target::Here { number, at, who, excerpt } => {
+                say(&format!("{relation} [{number}] of {at}, {}: {}", short(who), isolated(excerpt)), out);
             }
             Target::Quoted { name, who, text } => {
-                out.push_str(&format!("  - {relation} {}, {}:\n", full(who), isolated(name)));
+                say(&format!("{relation} {}, {}:", full(who), isolated(name)), out);
                 lines(text, "    > ", out);
             }
-            Target::Named(name) => out.push_str(&format!("  - {relation} {}\n", isolated(name))),
+            Target::Named(name) => say(&format!("{relation} {}", isolated(name)), out),
         }
+    }
+    for (action, number, at) in &entry.later {
+        say(&format!("{action} by [{number}] at {at}"), out);
     }
     if let Some(text) = &entry.text {
         lines(text, "    ", out);
     }
     if let Some(html) = &entry.html {
-        out.push_str("  - as HTML:\n");
+        say("as HTML:", out);
         lines(html, "    ", out);
     }
     for file in &entry.files {
-        out.push_str(&format!("  - file {}: {}\n", isolated(&file.name), isolated(&file.facts)));
+        say(&format!("file {}: {}", isolated(&file.name), isolated(&file.facts)), out);
     }
-    for (action, number, at) in &entry.later {
-        out.push_str(&format!("  - {action} by [{number}] at {at}\n"));
-    }
-    out.push_str(&format!("  - id {}\n", isolated(&entry.id)));
+    say(&format!("id {}", isolated(&entry.id)), out);
 }
 
 fn lines(text: &str, indent: &str, out: &mut String) {
-    for line in text.split('\n') {
-        out.push_str(format!("{indent}{line}").trim_end());
-        out.push('\n');
-    }
+    text.split('\n').for_each(|line| wrap(indent, indent, line, out));
 }
 
 fn full(who: &Who) -> String {

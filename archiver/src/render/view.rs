@@ -6,9 +6,8 @@
 use std::collections::{BTreeMap, HashMap};
 
 use imarchive_crds::Address;
-use jiff::Timestamp;
 
-use super::{Earlier, clean, files::File, roster::Participant};
+use super::{Earlier, Form, clean, facts, files::File, roster::Participant};
 use crate::{
     batch::Sealed,
     message::{ConversationKind, Kind, Message, Person, PersonKind, Recorded},
@@ -18,6 +17,8 @@ use crate::{
 const NAME: usize = 200;
 /// The most that is shown of a message where another one refers to it.
 const EXCERPT: usize = 80;
+/// The most that is quoted of a message of an earlier batch: fifty of a mebibyte each would not go through.
+const QUOTED: usize = 4000;
 /// Up to so many participants stand above the messages, whatever they did.
 const LISTED: usize = 20;
 
@@ -25,14 +26,8 @@ const LISTED: usize = 20;
 pub struct View {
     /// What people call the conversation.
     pub title: String,
-    /// Where it was held.
-    pub place: String,
-    /// When.
-    pub span: String,
-    /// How much it is.
-    pub counts: String,
-    /// Its name and digest.
-    pub batch: String,
+    /// Where and when it was held, how much it is, and by what it is found: labels and facts.
+    pub facts: Vec<(&'static str, String)>,
     /// The endpoint's sequence, which makes anchors one of a kind.
     pub sequence: i64,
     /// Those who did something, or everyone when they are few.
@@ -75,7 +70,7 @@ pub struct Entry {
     pub html: Option<String>,
     /// Files.
     pub files: Vec<Shown>,
-    /// What later messages did to it: the action, the number, when.
+    /// What later messages did to it: the action, the message's number, when.
     pub later: Vec<(&'static str, usize, String)>,
 }
 
@@ -85,6 +80,8 @@ pub enum Target {
     Here {
         /// Its place.
         number: usize,
+        /// When it was said.
+        at: String,
         /// Who said it.
         who: Who,
         /// How it begins.
@@ -117,21 +114,18 @@ pub fn view(
     roster: &[Participant<'_>],
     files: &[Vec<File<'_>>],
     left_out: usize,
-    earlier: &BTreeMap<String, Earlier>,
+    form: &Form<'_>,
 ) -> View {
     let few = roster.len() <= LISTED;
     let (active, present): (Vec<_>, Vec<_>) = roster.iter().partition(|participant| few || participant.messages > 0);
     View {
         title: title(sealed, roster),
-        place: place(sealed),
-        span: span(&sealed.messages),
-        counts: format!("{}, {}", count(sealed.messages.len(), "message"), count(roster.len(), "participant")),
-        batch: format!("{}, SHA-256 {}", clean::line(&sealed.name(), NAME), sealed.digest),
+        facts: facts::facts(sealed, roster, files, form.replaces),
         sequence: sealed.sequence,
         participants: active.into_iter().map(|participant| (who_is(participant), deeds(participant))).collect(),
         present: present.into_iter().map(who_is).collect(),
         left_out: (left_out > 0).then(|| format!("The To header has no room for {left_out} of these participants.")),
-        entries: entries(&sealed.messages, files, earlier),
+        entries: entries(&sealed.messages, files, form.earlier),
     }
 }
 
@@ -143,20 +137,30 @@ fn entries(messages: &[Recorded], files: &[Vec<File<'_>>], earlier: &BTreeMap<St
     };
 
     let mut later: Vec<Vec<_>> = messages.iter().map(|_| Vec::new()).collect();
+    // Of each message that was edited: the edit before this one, which need not be in one batch with it.
+    let mut edits: HashMap<&str, usize> = HashMap::new();
     for (place, Recorded { message, .. }) in messages.iter().enumerate() {
-        if let (Kind::Edit | Kind::Delete, Some(target)) = (message.kind, target_of(place, message)) {
-            later[target].push((
-                if message.kind == Kind::Edit { "edited" } else { "deleted" },
-                place + 1,
-                time(&message.sent_at),
-            ));
+        let (Kind::Edit | Kind::Delete, Some(id)) = (message.kind, message.refers_to.as_deref()) else { continue };
+        let (first, again) = match message.kind {
+            Kind::Edit => ("edited", "edited again"),
+            _ => ("deleted", "deleted"),
+        };
+        let at = facts::time(&message.sent_at);
+        if let Some(target) = target_of(place, message) {
+            later[target].push((first, place + 1, at.clone()));
+        }
+        if let Some(before) = edits.get(id) {
+            later[*before].push((again, place + 1, at));
+        }
+        if message.kind == Kind::Edit {
+            edits.insert(id, place);
         }
     }
 
     let rest = messages.iter().zip(files).zip(later).enumerate();
     rest.map(|(place, ((Recorded { message, .. }, files), later))| Entry {
         number: place + 1,
-        at: time(&message.sent_at),
+        at: facts::time(&message.sent_at),
         who: who(&message.sender),
         action: action(message.kind),
         id: clean::line(&message.id, NAME),
@@ -176,7 +180,12 @@ fn entries(messages: &[Recorded], files: &[Vec<File<'_>>], earlier: &BTreeMap<St
 }
 
 fn here(place: usize, message: &Message) -> Target {
-    Target::Here { number: place + 1, who: who(&message.sender), excerpt: clean::line(&said(message), EXCERPT) }
+    Target::Here {
+        number: place + 1,
+        at: facts::time(&message.sent_at),
+        who: who(&message.sender),
+        excerpt: clean::line(&said(message), EXCERPT),
+    }
 }
 
 fn elsewhere(id: &str, earlier: Option<&Earlier>) -> Target {
@@ -187,11 +196,22 @@ fn elsewhere(id: &str, earlier: Option<&Earlier>) -> Target {
     let batch = format!("batch {}, SHA-256 {}", clean::line(&earlier.batch, NAME), clean::line(&earlier.digest, NAME));
     match &earlier.message {
         Some(message) => Target::Quoted {
-            name: format!("message {id} of {} in {batch}", time(&message.sent_at)),
+            name: format!("message {id} of {} in {batch}", facts::time(&message.sent_at)),
             who: who(&message.sender),
-            text: clean::text(&said(message)),
+            text: quoted(&said(message)),
         },
         None => Target::Named(format!("message {id} in {batch}")),
+    }
+}
+
+/// As much of `said` as is quoted, and how much that leaves out.
+fn quoted(said: &str) -> String {
+    match said.char_indices().nth(QUOTED) {
+        Some((end, _)) => {
+            let left = facts::count(said[end..].chars().count(), "more character");
+            format!("{}\n[… {left} in that batch]", clean::text(&said[..end]))
+        }
+        None => clean::text(said),
     }
 }
 
@@ -208,7 +228,7 @@ fn shown(file: &File<'_>) -> Shown {
     let typed = file.typed.map(|name| clean::line(name, NAME)).filter(|name| !name.is_empty());
     let name = typed.unwrap_or_else(|| "without a name".to_owned());
     let mut facts = vec![file.media_type.essence.clone()];
-    facts.push(file.size.map_or("size unknown".to_owned(), |size| format!("{size} bytes")));
+    facts.push(file.size.map_or("size unknown".to_owned(), facts::bytes));
     facts.extend(file.sha256.as_ref().map(|sha256| format!("SHA-256 {}", clean::line(sha256, 64))));
     facts.push(match file.content {
         None => "content not handed in by the source".to_owned(),
@@ -229,28 +249,11 @@ fn title(sealed: &Sealed, roster: &[Participant<'_>]) -> String {
     })
 }
 
-fn place(sealed: &Sealed) -> String {
-    let kind = match sealed.conversation.kind {
-        ConversationKind::Direct => "Direct chat",
-        ConversationKind::Room => "Room",
-    };
-    format!("{kind} {} of {}", clean::line(&sealed.conversation.id, NAME), clean::line(&sealed.source, NAME))
-}
-
-fn span(messages: &[Recorded]) -> String {
-    let times = messages.iter().map(|recorded| recorded.message.sent_at);
-    match (times.clone().min(), times.max()) {
-        (Some(first), Some(last)) if first != last => format!("{} to {}, times in UTC", time(&first), time(&last)),
-        (Some(only), _) => format!("{}, times in UTC", time(&only)),
-        (None, _) => String::new(),
-    }
-}
-
 /// How much someone did, when they came and went.
 fn deeds(participant: &Participant<'_>) -> Vec<String> {
-    let joined = participant.joined.iter().map(|at| format!("joined {}", time(at)));
-    let left = participant.left.iter().map(|at| format!("left {}", time(at)));
-    [count(participant.messages, "message")].into_iter().chain(joined).chain(left).collect()
+    let joined = participant.joined.iter().map(|at| format!("joined {}", facts::time(at)));
+    let left = participant.left.iter().map(|at| format!("left {}", facts::time(at)));
+    [facts::count(participant.messages, "message")].into_iter().chain(joined).chain(left).collect()
 }
 
 fn who(person: &Person) -> Who {
@@ -277,8 +280,8 @@ fn named(name: Option<&str>, address: &Address, kind: PersonKind) -> Who {
 fn action(kind: Kind) -> Option<&'static str> {
     match kind {
         Kind::Message => None,
-        Kind::Edit => Some("edited"),
-        Kind::Delete => Some("deleted"),
+        Kind::Edit => Some("edited a message"),
+        Kind::Delete => Some("deleted a message"),
         Kind::Join => Some("joined"),
         Kind::Leave => Some("left"),
         Kind::File => Some("shared a file"),
@@ -292,12 +295,4 @@ fn relation(kind: Kind) -> &'static str {
         Kind::Delete => "takes back",
         Kind::Join | Kind::Leave => "refers to",
     }
-}
-
-fn time(at: &Timestamp) -> String {
-    at.strftime("%Y-%m-%d %H:%M:%S%.3f").to_string()
-}
-
-fn count(number: usize, thing: &str) -> String {
-    format!("{number} {thing}{}", if number == 1 { "" } else { "s" })
 }

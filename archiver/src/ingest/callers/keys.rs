@@ -2,15 +2,18 @@
 //!
 //! They are fetched from the API server and kept on the spool's volume, so that tokens are verified while it is away.
 
-use std::path::PathBuf;
+use std::{
+    io,
+    path::PathBuf,
+    sync::{Mutex, MutexGuard, PoisonError},
+};
 
 use jsonwebtoken::jwk::JwkSet;
 use serde::{Deserialize, Serialize};
-use tokio::{
-    sync::Mutex,
-    time::{Duration, Instant},
-};
+use tokio::time::{Duration, Instant};
 use tracing::warn;
+
+use crate::ingest::certificate::keep;
 
 /// Between two fetches: a caller who invents key ids must not make us flood the API server.
 const PAUSE: Duration = Duration::from_secs(10);
@@ -30,13 +33,14 @@ pub struct Published {
 pub struct Keys {
     cluster: Option<kube::Client>,
     file: PathBuf,
-    known: Mutex<Known>,
+    known: Mutex<Option<Published>>,
+    fetched: tokio::sync::Mutex<Option<Fetched>>,
 }
 
-#[derive(Default)]
-struct Known {
-    published: Option<Published>,
-    fetched_at: Option<Instant>,
+/// When the API server was last asked, and whether it answered.
+struct Fetched {
+    at: Instant,
+    answered: bool,
 }
 
 /// Why the keys are not known.
@@ -60,35 +64,54 @@ impl Keys {
     /// Keys of `cluster`, kept in `file`.
     pub fn of_cluster(cluster: kube::Client, file: PathBuf) -> Self {
         let kept = std::fs::read(&file).ok().and_then(|text| serde_json::from_slice(&text).ok());
-        Self { cluster: Some(cluster), file, known: Mutex::new(Known { published: kept, fetched_at: None }) }
+        Self { cluster: Some(cluster), file, known: Mutex::new(kept), fetched: Default::default() }
     }
 
     /// Keys that never change.
     #[cfg(test)]
     pub(super) fn fixed(published: Published) -> Self {
-        let known = Known { published: Some(published), fetched_at: None };
-        Self { cluster: None, file: PathBuf::new(), known: Mutex::new(known) }
+        Self { cluster: None, file: PathBuf::new(), known: Mutex::new(Some(published)), fetched: Default::default() }
     }
 
-    /// What is published, fetched again when `kid` is not among it. A key that the cluster does not publish is no error.
+    /// What is published, fetched again when `kid` is not among it. A key that the cluster does not publish is no error;
+    /// whether it does cannot be said while the cluster does not answer.
     pub async fn for_key(&self, kid: &str) -> Result<Published, Unknown> {
-        let mut known = self.known.lock().await;
-        if let Some(published) = known.published.as_ref().filter(|published| published.keys.find(kid).is_some()) {
-            return Ok(published.clone());
+        if let Some(published) = self.with(kid) {
+            return Ok(published);
         }
-        let Some(cluster) = &self.cluster else { return known.published.clone().ok_or(Unknown::TooSoon) };
-        if known.fetched_at.is_some_and(|at| at.elapsed() < PAUSE) {
-            return known.published.clone().ok_or(Unknown::TooSoon);
+        // One asks, and the others wait for what it learns. Callers whose keys are known wait for nobody.
+        let mut fetched = self.fetched.lock().await;
+        if let Some(published) = self.with(kid) {
+            return Ok(published);
         }
-        known.fetched_at = Some(Instant::now());
-        let published = fetch(cluster).await?;
-        if let Err(error) =
-            serde_json::to_vec(&published).map_err(Into::into).and_then(|text| std::fs::write(&self.file, text))
+        let kept = || self.known().clone().ok_or(Unknown::TooSoon);
+        let Some(cluster) = &self.cluster else { return kept() };
+        if let Some(Fetched { at, answered }) = &*fetched
+            && at.elapsed() < PAUSE
         {
+            return if *answered { kept() } else { Err(Unknown::TooSoon) };
+        }
+        *fetched = Some(Fetched { at: Instant::now(), answered: false });
+        let published = fetch(cluster).await?;
+        *fetched = Some(Fetched { at: Instant::now(), answered: true });
+        if let Err(error) = self.keep(&published) {
             warn!(file = %self.file.display(), %error, "the cluster's keys cannot be kept; they are fetched again at the next start");
         }
-        known.published = Some(published.clone());
+        *self.known() = Some(published.clone());
         Ok(published)
+    }
+
+    /// What is known, if `kid` is among it.
+    fn with(&self, kid: &str) -> Option<Published> {
+        self.known().as_ref().filter(|published| published.keys.find(kid).is_some()).cloned()
+    }
+
+    fn known(&self) -> MutexGuard<'_, Option<Published>> {
+        self.known.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn keep(&self, published: &Published) -> io::Result<()> {
+        keep(&self.file, &serde_json::to_string(published)?, 0o644)
     }
 }
 

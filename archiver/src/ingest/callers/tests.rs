@@ -105,3 +105,28 @@ async fn a_client_outside_the_cluster_sends_the_source_of_its_name() {
     headers.insert("authorization", HeaderValue::from_static("Bearer other-token"));
     assert_eq!(callers.sources(&headers, &spec(), now).await.expect_err("refused").kind, Kind::TokenInvalid);
 }
+
+#[tokio::test(start_paused = true)]
+async fn while_the_api_server_is_away_an_unknown_key_is_not_judged_and_known_ones_are() {
+    let (key, published) = issuer();
+    let home = tempfile::tempdir().expect("a folder");
+    let file = home.path().join("keys.json");
+    std::fs::write(&file, serde_json::to_vec(&published).expect("JSON")).expect("written");
+    // Nothing listens there.
+    let away = kube::Config::new("http://127.0.0.1:1".parse().expect("a URL"));
+    let keys = Keys::of_cluster(kube::Client::try_from(away).expect("a client"), file);
+    let callers = Callers::new("acme", home.path().join("tokens"), Some(keys));
+
+    let now = Timestamp::from_second(NOW).expect("in range");
+    let signed = |kid: &str| {
+        let header = Header { kid: Some(kid.to_owned()), ..Header::new(Algorithm::ES256) };
+        let token = encode(&header, &claims(), &key).expect("signed");
+        let bearer = HeaderValue::from_str(&format!("Bearer {token}")).expect("ASCII");
+        HeaderMap::from_iter([(header::AUTHORIZATION, bearer)])
+    };
+    for _ in 0..3 {
+        let unknown = callers.sources(&signed("k2"), &spec(), now).await;
+        assert_eq!(unknown.map_err(|problem| problem.kind), Err(Kind::NotReady), "it may be the cluster's newest");
+        callers.sources(&signed("k1"), &spec(), now).await.expect("a kept key");
+    }
+}
