@@ -5,7 +5,7 @@
 //!
 //! ```text
 //! Client::open    Dial -> Wire<plain> -> Trust::handshake -> Wire<verified> -> Session
-//! Session::send   MAIL, RCPT.., DATA, mail, dot
+//! Session::send   MAIL, RCPT.., DATA, mail, dot; or BDAT with the mail
 //! ```
 //!
 //! Credentials and mail can only be given to a `Verified` wire, and only [`Trust`] makes the stream that such a wire runs
@@ -14,6 +14,7 @@
 
 mod auth;
 mod certificate;
+mod content;
 mod credentials;
 mod dial;
 mod extensions;

@@ -13,6 +13,10 @@ pub(super) struct Extensions {
     pub(super) auth_login: bool,
     /// RFC 1870: the largest mail; 0 when the server does not say.
     pub(super) size: Option<u64>,
+    /// RFC 2920.
+    pub(super) pipelining: bool,
+    /// RFC 3030.
+    pub(super) chunking: bool,
 }
 
 impl Extensions {
@@ -24,6 +28,8 @@ impl Extensions {
             let mut words = line.split([' ', '=', '\t']).filter(|word| !word.is_empty()).map(str::to_ascii_uppercase);
             match words.next().as_deref() {
                 Some("STARTTLS") => extensions.start_tls = true,
+                Some("PIPELINING") => extensions.pipelining = true,
+                Some("CHUNKING") => extensions.chunking = true,
                 Some("SIZE") => extensions.size = Some(words.next().and_then(|size| size.parse().ok()).unwrap_or(0)),
                 Some("AUTH") => {
                     for mechanism in words {
@@ -57,7 +63,16 @@ mod tests {
     #[test]
     fn keywords_are_read_in_any_case() {
         let found = extensions("250-mx.example\r\n250-StartTLS\r\n250-size 1000\r\n250 AUTH CRAM-MD5 login PLAIN\r\n");
-        assert_eq!(found, Extensions { start_tls: true, auth_plain: true, auth_login: true, size: Some(1000) });
+        assert_eq!(
+            found,
+            Extensions {
+                start_tls: true,
+                auth_plain: true,
+                auth_login: true,
+                size: Some(1000),
+                ..Extensions::default()
+            }
+        );
     }
 
     #[test]

@@ -39,6 +39,11 @@ impl Failure {
         }
     }
 
+    /// Whether the server said no, and it is not that nothing is known of its answer.
+    pub fn is_refusal(&self) -> bool {
+        self.reply.as_ref().is_some_and(Reply::is_refusal)
+    }
+
     /// The server's reply code.
     pub fn code(&self) -> Option<u16> {
         self.reply.as_ref().map(Reply::code)
@@ -54,7 +59,7 @@ pub enum SendFailure {
     /// The mail itself was refused: the server answered it with 4xx or 5xx, or it is no mail.
     #[error(transparent)]
     Refused(Failure),
-    /// No answer came after the final dot: the server may have the mail.
+    /// No answer came to the whole mail: the server may have it.
     #[error("{0}; the archive may have the mail")]
     Ambiguous(Failure),
 }

@@ -68,6 +68,11 @@ impl Reply {
         self.code / 100 == 5
     }
 
+    /// 4xx or 5xx: no.
+    pub fn is_refusal(&self) -> bool {
+        self.is_transient() || self.is_permanent()
+    }
+
     /// 421: the server closes the connection, whatever it was asked (RFC 5321 3.8).
     pub fn is_goodbye(&self) -> bool {
         self.code == 421

@@ -1,17 +1,17 @@
-//! Sends mails in an open session (RFC 5321 3.3).
+//! Sends mails in an open session (RFC 5321 3.3), in as few round trips as the server allows.
+//!
+//! Where the server offers PIPELINING (RFC 2920), the envelope is one flight. A mail to one recipient goes with it: as one
+//! chunk (RFC 3030), or up to DATA. To several, the envelope is answered first: the mail is for all of them or for nobody.
 
 use imarchive_crds::{Address, Reason, Stage};
 use tokio::time::Instant;
 
 use super::{
     Enhanced, Failure, Reply, SendFailure, Timeouts, Verified,
+    content::{CHUNK, LAST_WORDS, check},
     extensions::Extensions,
     failure::{At, Fault},
-    stuffing::{Blocks, final_dot, stray_line_end},
 };
-
-/// How long a server that hung up in the middle of a mail is listened to: its reason is there already, or never comes.
-const LAST_WORDS: std::time::Duration = std::time::Duration::from_secs(1);
 
 /// Who a mail is from and to, as the server is told.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -24,13 +24,13 @@ pub struct Envelope {
 
 /// A session with a server that is trusted, and that trusts us.
 pub struct Session {
-    wire: Verified,
-    extensions: Extensions,
-    timeouts: Timeouts,
+    pub(super) wire: Verified,
+    pub(super) extensions: Extensions,
+    pub(super) timeouts: Timeouts,
     ends: Option<Instant>,
-    /// From MAIL to the reply after the dot, or to RSET. Also set while one of them is not answered.
-    in_transaction: bool,
-    sent: u32,
+    /// From MAIL to the reply to the mail, or to RSET. Also set while one of them is not answered.
+    pub(super) in_transaction: bool,
+    pub(super) sent: u32,
 }
 
 impl Session {
@@ -52,19 +52,119 @@ impl Session {
     }
 
     async fn transaction(&mut self, envelope: &Envelope, mail: &[u8]) -> Result<Reply, SendFailure> {
-        if envelope.recipients.is_empty() {
+        check(mail)?;
+        let mail_from = self.mail_command(&envelope.from, mail.len())?;
+        let commands = envelope.recipients.iter().map(rcpt_command).collect::<Result<Vec<_>, _>>()?;
+        if commands.is_empty() {
             let detail = "a mail to nobody";
             return Err(Failure::new(Stage::Recipient, Reason::InvalidConnection, detail).into());
         }
-        self.mail_from(&envelope.from, mail.len()).await?;
-        for recipient in &envelope.recipients {
-            self.rcpt_to(recipient).await?;
+        let mut flight: Vec<&str> = std::iter::once(&mail_from).chain(&commands).map(String::as_str).collect();
+        let Extensions { pipelining, chunking, .. } = self.extensions;
+        match (pipelining, commands.len()) {
+            (false, _) => {
+                self.begin(&mail_from).await?;
+                for command in &commands {
+                    self.add(command).await?;
+                }
+                self.data(mail).await
+            }
+            (true, 1) if chunking && mail.len() <= CHUNK => {
+                let last = format!("BDAT {} LAST", mail.len());
+                flight.push(&last);
+                self.at_once(&flight, mail).await
+            }
+            (true, 1) if !chunking => {
+                flight.push("DATA");
+                self.up_to_data(&flight, mail).await
+            }
+            (true, recipients) => {
+                self.fly(&flight).await?;
+                self.answers(recipients, false).await?;
+                self.data(mail).await
+            }
         }
-        self.data(mail).await
+    }
+
+    /// MAIL, RCPT and the mail in one flight. From its first byte the server may have the mail, until it says no.
+    async fn at_once(&mut self, flight: &[&str], mail: &[u8]) -> Result<Reply, SendFailure> {
+        self.wire.ready(flight).map_err(|fault| fault.at(Stage::Sender))?;
+        self.in_transaction = true;
+        let written = self.wire.flight(flight, mail, self.timeouts.block).await;
+        let hurried = written.is_err();
+        match (self.answers(1, hurried).await, written) {
+            (Ok(()), written) => self.last_answer(written).await,
+            (Err(refusal), _) if refusal.is_refusal() && self.wire.is_over() && !hurried => Err(refusal.into()),
+            (Err(refusal), _) if refusal.is_refusal() => {
+                let patience = if hurried { LAST_WORDS } else { self.timeouts.end };
+                match self.wire.reply(patience).await {
+                    // It takes a mail that is for nobody: whoever understands that cannot rely on it.
+                    Ok(reply) if !reply.is_refusal() => {
+                        self.wire.abandon();
+                        Err(SendFailure::Ambiguous(refusal))
+                    }
+                    _ => Err(refusal.into()),
+                }
+            }
+            (Err(silence), Ok(())) => Err(SendFailure::Ambiguous(silence)),
+            (Err(silence), Err(fault)) => Err(SendFailure::Ambiguous(fault.at(silence.stage))),
+        }
+    }
+
+    /// MAIL, RCPT and DATA in one flight; the mail when all three were accepted.
+    async fn up_to_data(&mut self, flight: &[&str], mail: &[u8]) -> Result<Reply, SendFailure> {
+        self.fly(flight).await?;
+        if let Err(failure) = self.answers(1, false).await {
+            // A server that goes on would take whatever is said now for a mail: not a word more.
+            if !self.wire.is_over()
+                && !matches!(self.wire.reply(self.timeouts.data).await, Ok(reply) if reply.is_refusal())
+            {
+                self.wire.abandon();
+            }
+            return Err(failure.into());
+        }
+        let asked = self.wire.reply(self.timeouts.data).await;
+        asked.at(Stage::Data, Reason::MessageRejected, Reply::is_go_on)?;
+        self.body(mail).await
+    }
+
+    async fn fly(&mut self, flight: &[&str]) -> Result<(), Failure> {
+        self.wire.ready(flight).map_err(|fault| fault.at(Stage::Sender))?;
+        self.in_transaction = true;
+        self.wire.flight(flight, &[], self.timeouts.block).await.map_err(|fault| fault.at(Stage::Sender))
+    }
+
+    /// The answers to MAIL and to each RCPT. The first that is none counts; those after a refusal are heard all the same.
+    async fn answers(&mut self, recipients: usize, hurried: bool) -> Result<(), Failure> {
+        let patience = if hurried { LAST_WORDS } else { self.timeouts.command };
+        let mut answers = Ok(());
+        for place in 0..=recipients {
+            let asked = self.wire.reply(patience).await;
+            let answer = if place == 0 { sender(asked) } else { recipient(asked) };
+            if let Err(failure) = answer {
+                let go_on = failure.is_refusal() && !failure.reply.as_ref().is_some_and(Reply::is_goodbye);
+                answers = answers.and(Err(failure));
+                if !go_on {
+                    self.wire.abandon();
+                    break;
+                }
+            }
+        }
+        answers
     }
 
     /// MAIL: begins a mail of `size` bytes.
     pub async fn mail_from(&mut self, from: &Address, size: usize) -> Result<Reply, Failure> {
+        let command = self.mail_command(from, size)?;
+        self.begin(&command).await
+    }
+
+    async fn begin(&mut self, command: &str) -> Result<Reply, Failure> {
+        self.in_transaction = true;
+        sender(self.wire.command(command, self.timeouts.command).await)
+    }
+
+    fn mail_command(&self, from: &Address, size: usize) -> Result<String, Failure> {
         let from = mailbox(from, Stage::Sender)?;
         if let Some(limit) = self.extensions.smaller_than(size as u64) {
             let words = format!("the mail has {size} bytes, and the server takes {limit}");
@@ -72,74 +172,16 @@ impl Session {
             return Err(Failure::refused(Stage::Sender, Reason::MessageRejected, reply));
         }
         let size = if self.extensions.size.is_some() { format!(" SIZE={size}") } else { String::new() };
-        self.in_transaction = true;
-        let asked = self.wire.command(&format!("MAIL FROM:<{from}>{size}"), self.timeouts.command).await;
-        asked.at(Stage::Sender, Reason::SenderRejected, Reply::is_done).map_err(|failure| {
-            let too_big = failure.reply.as_ref().is_some_and(Reply::is_too_big);
-            if too_big { Failure { reason: Reason::MessageRejected, ..failure } } else { failure }
-        })
+        Ok(format!("MAIL FROM:<{from}>{size}"))
     }
 
     /// RCPT: names one recipient.
     pub async fn rcpt_to(&mut self, to: &Address) -> Result<Reply, Failure> {
-        let to = mailbox(to, Stage::Recipient)?;
-        let asked = self.wire.command(&format!("RCPT TO:<{to}>"), self.timeouts.command).await;
-        asked.at(Stage::Recipient, Reason::RecipientRejected, Reply::is_done).map_err(|failure| {
-            // Many servers keep what they have against the sender until they know for whom the mail is.
-            let about_sender = failure.reply.as_ref().is_some_and(Reply::is_about_the_sender);
-            if about_sender { Failure { reason: Reason::SenderRejected, ..failure } } else { failure }
-        })
+        self.add(&rcpt_command(to)?).await
     }
 
-    /// DATA, and the mail to its final dot.
-    pub async fn data(&mut self, mail: &[u8]) -> Result<Reply, SendFailure> {
-        if let Some(at) = stray_line_end(mail) {
-            let detail = format!("the mail has a CR or LF that stands alone, at byte {at}");
-            return Err(SendFailure::Refused(Failure::new(Stage::Data, Reason::MessageRejected, detail)));
-        }
-        let asked = self.wire.command("DATA", self.timeouts.data).await;
-        asked.at(Stage::Data, Reason::MessageRejected, Reply::is_go_on)?;
-        if let Err(fault) = self.body(mail).await {
-            return Err(self.cut_short(fault).await);
-        }
-
-        // From here on the server may have the mail, whatever goes wrong.
-        let ambiguous = |fault: Fault| SendFailure::Ambiguous(fault.at(Stage::Data));
-        self.wire.write(final_dot(mail), self.timeouts.block).await.map_err(ambiguous)?;
-        let reply = self.wire.reply(self.timeouts.end).await.map_err(ambiguous)?;
-        self.in_transaction = false;
-        match Ok(reply).at(Stage::Data, Reason::MessageRejected, Reply::is_done) {
-            Ok(reply) => {
-                self.sent += 1;
-                Ok(reply)
-            }
-            Err(failure) if failure.reason == Reason::ProtocolError => Err(SendFailure::Ambiguous(failure)),
-            Err(failure) => Err(SendFailure::Refused(failure)),
-        }
-    }
-
-    /// The mail without its final dot. An answer that is there before the dot is not one to the whole mail.
-    async fn body(&mut self, mail: &[u8]) -> Result<(), Fault> {
-        for block in Blocks::of(mail) {
-            self.wire.heed()?;
-            self.wire.write(&block, self.timeouts.block).await?;
-        }
-        self.wire.heed()
-    }
-
-    /// The failure of a mail that the server did not let come to its end.
-    async fn cut_short(&mut self, fault: Fault) -> SendFailure {
-        let said = match &fault.reply {
-            Some(reply) => Some(reply.clone()),
-            None => self.wire.reply(LAST_WORDS).await.ok(),
-        };
-        // Whatever it says, the rest of the mail was not sent, and no command can follow.
-        self.wire.abandon();
-        match said.filter(|reply| reply.is_transient() || reply.is_permanent()) {
-            Some(reply) if reply.is_goodbye() => Failure::refused(Stage::Data, Reason::ConnectionLost, reply).into(),
-            Some(reply) => SendFailure::Refused(Failure::refused(Stage::Data, Reason::MessageRejected, reply)),
-            None => fault.at(Stage::Data).into(),
-        }
+    async fn add(&mut self, command: &str) -> Result<Reply, Failure> {
+        recipient(self.wire.command(command, self.timeouts.command).await)
     }
 
     /// RSET: gives a mail up that was begun.
@@ -167,6 +209,27 @@ impl Session {
     pub fn is_usable(&self) -> bool {
         self.wire.is_in_step() && !self.in_transaction
     }
+}
+
+/// What became of MAIL.
+fn sender(asked: Result<Reply, Fault>) -> Result<Reply, Failure> {
+    asked.at(Stage::Sender, Reason::SenderRejected, Reply::is_done).map_err(|failure| {
+        let too_big = failure.reply.as_ref().is_some_and(Reply::is_too_big);
+        if too_big { Failure { reason: Reason::MessageRejected, ..failure } } else { failure }
+    })
+}
+
+/// What became of RCPT.
+fn recipient(asked: Result<Reply, Fault>) -> Result<Reply, Failure> {
+    asked.at(Stage::Recipient, Reason::RecipientRejected, Reply::is_done).map_err(|failure| {
+        // Many servers keep what they have against the sender until they know for whom the mail is.
+        let about_sender = failure.reply.as_ref().is_some_and(Reply::is_about_the_sender);
+        if about_sender { Failure { reason: Reason::SenderRejected, ..failure } } else { failure }
+    })
+}
+
+fn rcpt_command(to: &Address) -> Result<String, Failure> {
+    Ok(format!("RCPT TO:<{}>", mailbox(to, Stage::Recipient)?))
 }
 
 /// The address as a command can hold it.

@@ -6,13 +6,18 @@ use std::{
     collections::{HashMap, VecDeque},
     io,
     net::{IpAddr, Ipv4Addr, SocketAddr},
-    sync::{Arc, Mutex},
+    pin::Pin,
+    sync::{
+        Arc, Mutex,
+        atomic::{AtomicBool, AtomicUsize, Ordering},
+    },
+    task::{Context, Poll},
     time::Duration,
 };
 
 use archiver::smtp::{BoxStream, Dial};
 use futures::future::BoxFuture;
-use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt, DuplexStream, ReadBuf};
 use tokio_rustls::TlsAcceptor;
 
 use crate::certificates::Identity;
@@ -20,6 +25,8 @@ use crate::certificates::Identity;
 /// Where a server can be told to do something else than usual.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Step {
+    /// Before there is a connection: acts that say something are done as usual.
+    Connect,
     Greeting,
     PlainEhlo,
     StartTls,
@@ -28,9 +35,13 @@ pub enum Step {
     Auth,
     Mail,
     Rcpt,
+    /// DATA; or BDAT, before its content is read, where a good server says nothing.
     Data,
-    /// After 354, before anything of the mail is read.
+    /// After 354, before anything of the mail is read; or after BDAT, when half of it is.
     Body,
+    /// The answer to a chunk that is not the last.
+    Chunk,
+    /// The answer to the whole mail.
     Dot,
     Rset,
     Quit,
@@ -51,8 +62,12 @@ pub enum Act {
     SayInTwo(&'static str, &'static str),
     /// Never does anything again.
     Hang,
+    /// Says this, then does what a good server does.
+    Early(&'static str),
     /// Hangs up.
     Close,
+    /// The connection is reset: what was written is lost, and so is what was not read yet.
+    Reset,
     /// Goes on saying that it will go on.
     Endless,
     /// Says 10 MB without a line end.
@@ -68,6 +83,8 @@ pub enum Act {
 pub struct Listener {
     implicit: bool,
     identity: Identity,
+    /// What EHLO says under TLS, beside the usual.
+    extensions: &'static str,
     /// Shared by all connections: an act is done once, whichever connection comes to its step.
     acts: Arc<Mutex<HashMap<Step, VecDeque<Act>>>>,
 }
@@ -75,7 +92,7 @@ pub struct Listener {
 impl Listener {
     /// A good server that offers STARTTLS.
     pub fn start_tls(identity: &Identity) -> Self {
-        Self { implicit: false, identity: identity.clone(), acts: Arc::default() }
+        Self { implicit: false, identity: identity.clone(), extensions: "", acts: Arc::default() }
     }
 
     /// A good server with implicit TLS.
@@ -83,10 +100,28 @@ impl Listener {
         Self { implicit: true, ..Self::start_tls(identity) }
     }
 
+    /// Offers these lines too: `250-PIPELINING\r\n250-CHUNKING\r\n`.
+    pub fn offering(self, extensions: &'static str) -> Self {
+        Self { extensions, ..self }
+    }
+
     /// The next time it does `act` at `step`; after the last one that was given, always.
     pub fn at(self, step: Step, act: Act) -> Self {
         self.acts.lock().expect("no panic").entry(step).or_default().push_back(act);
         self
+    }
+
+    fn peek(&self, step: Step) -> Act {
+        let acts = self.acts.lock().expect("no panic");
+        acts.get(&step).and_then(|acts| acts.front()).cloned().unwrap_or(Act::Usual)
+    }
+
+    fn take(&self, step: Step) -> Act {
+        let act = self.peek(step);
+        if let Some(acts) = self.acts.lock().expect("no panic").get_mut(&step).filter(|acts| acts.len() > 1) {
+            acts.pop_front();
+        }
+        act
     }
 }
 
@@ -103,6 +138,10 @@ pub enum Heard {
 pub struct Host {
     listeners: HashMap<u16, Listener>,
     heard: Arc<Mutex<Vec<Heard>>>,
+    /// Connections: now, and the most at once.
+    open: Arc<(AtomicUsize, AtomicUsize)>,
+    /// How often a client had to wait for an answer.
+    waits: Arc<AtomicUsize>,
 }
 
 impl Host {
@@ -113,6 +152,16 @@ impl Host {
     pub fn and(mut self, port: u16, listener: Listener) -> Self {
         self.listeners.insert(port, listener);
         self
+    }
+
+    /// The most connections that were open at once.
+    pub fn most_connections(&self) -> usize {
+        self.open.1.load(Ordering::SeqCst)
+    }
+
+    /// How often the servers had read all that there was, and waited for more.
+    pub fn waits(&self) -> usize {
+        self.waits.load(Ordering::SeqCst)
     }
 
     pub fn heard(&self) -> Vec<Heard> {
@@ -143,10 +192,24 @@ impl Dial for Host {
     fn connect(&self, address: SocketAddr) -> BoxFuture<'_, io::Result<BoxStream>> {
         Box::pin(async move {
             let listener = self.listeners.get(&address.port()).ok_or(io::ErrorKind::ConnectionRefused)?.clone();
+            match listener.take(Step::Connect) {
+                Act::Close => return Err(io::ErrorKind::ConnectionRefused.into()),
+                Act::Reset => return Err(io::ErrorKind::ConnectionReset.into()),
+                Act::Hang => std::future::pending().await,
+                _ => {}
+            }
             let (near, far) = tokio::io::duplex(16 << 10);
+            let reset = Arc::new(AtomicBool::new(false));
+            let near = Near { stream: near, reset: reset.clone() };
+            let now = self.open.0.fetch_add(1, Ordering::SeqCst) + 1;
+            self.open.1.fetch_max(now, Ordering::SeqCst);
             let peer = Peer {
                 stream: Box::new(far),
+                reset,
+                open: self.open.clone(),
+                waits: self.waits.clone(),
                 unread: Vec::new(),
+                chunks: Vec::new(),
                 encrypted: false,
                 listener,
                 heard: self.heard.clone(),
@@ -157,10 +220,53 @@ impl Dial for Host {
     }
 }
 
+/// The client's side of a connection, which the server can reset.
+struct Near {
+    stream: DuplexStream,
+    reset: Arc<AtomicBool>,
+}
+
+impl Near {
+    fn whole(&self) -> io::Result<()> {
+        match self.reset.load(Ordering::SeqCst) {
+            true => Err(io::ErrorKind::ConnectionReset.into()),
+            false => Ok(()),
+        }
+    }
+}
+
+impl AsyncRead for Near {
+    fn poll_read(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
+        self.whole()?;
+        Pin::new(&mut self.stream).poll_read(cx, buf)
+    }
+}
+
+impl AsyncWrite for Near {
+    fn poll_write(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &[u8]) -> Poll<io::Result<usize>> {
+        self.whole()?;
+        Pin::new(&mut self.stream).poll_write(cx, buf)
+    }
+
+    fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        self.whole()?;
+        Pin::new(&mut self.stream).poll_flush(cx)
+    }
+
+    fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.stream).poll_shutdown(cx)
+    }
+}
+
 /// A server's side of a connection.
 struct Peer {
     stream: BoxStream,
+    reset: Arc<AtomicBool>,
+    open: Arc<(AtomicUsize, AtomicUsize)>,
+    waits: Arc<AtomicUsize>,
     unread: Vec<u8>,
+    /// Of the mail that comes in chunks.
+    chunks: Vec<u8>,
     encrypted: bool,
     listener: Listener,
     heard: Arc<Mutex<Vec<Heard>>>,
@@ -172,6 +278,12 @@ struct Over;
 impl From<io::Error> for Over {
     fn from(_: io::Error) -> Self {
         Self
+    }
+}
+
+impl Drop for Peer {
+    fn drop(&mut self) {
+        self.open.0.fetch_sub(1, Ordering::SeqCst);
     }
 }
 
@@ -198,6 +310,7 @@ impl Peer {
                 "MAIL" => self.act(Step::Mail).await?,
                 "RCPT" => self.act(Step::Rcpt).await?,
                 "DATA" => self.data().await?,
+                "BDAT" => self.chunk(&line).await?,
                 "RSET" => self.act(Step::Rset).await?,
                 "QUIT" => {
                     self.act(Step::Quit).await?;
@@ -232,7 +345,7 @@ impl Peer {
     }
 
     async fn data(&mut self) -> Result<(), Over> {
-        let refused = matches!(self.peek(Step::Data), Act::Say(reply) if !reply.starts_with("354"));
+        let refused = matches!(self.listener.peek(Step::Data), Act::Say(reply) if !reply.starts_with("354"));
         self.act(Step::Data).await?;
         if refused {
             return Ok(());
@@ -249,21 +362,59 @@ impl Peer {
         self.act(Step::Dot).await
     }
 
-    fn peek(&self, step: Step) -> Act {
-        let acts = self.listener.acts.lock().expect("no panic");
-        acts.get(&step).and_then(|acts| acts.front()).cloned().unwrap_or(Act::Usual)
+    /// A chunk of a mail, which follows its command.
+    async fn chunk(&mut self, line: &str) -> Result<(), Over> {
+        let size: usize = line.split(' ').nth(1).and_then(|size| size.parse().ok()).expect("a size");
+        let refused = match self.listener.peek(Step::Data) {
+            Act::Usual => false,
+            _ => {
+                self.act(Step::Data).await?;
+                true
+            }
+        };
+        let half = size / 2;
+        self.octets(half).await?;
+        self.act(Step::Body).await?;
+        self.octets(size - half).await?;
+        if refused {
+            self.chunks.clear();
+            return Ok(());
+        }
+        if !line.ends_with(" LAST") {
+            return self.act(Step::Chunk).await;
+        }
+        let mail = std::mem::take(&mut self.chunks);
+        self.note(Heard::Mail(mail));
+        self.act(Step::Dot).await
+    }
+
+    async fn octets(&mut self, count: usize) -> Result<(), Over> {
+        while self.unread.len() < count {
+            self.more().await?;
+        }
+        self.chunks.extend(self.unread.drain(..count));
+        Ok(())
     }
 
     async fn act(&mut self, step: Step) -> Result<(), Over> {
-        let act = self.peek(step);
-        if let Some(acts) = self.listener.acts.lock().expect("no panic").get_mut(&step).filter(|acts| acts.len() > 1) {
-            acts.pop_front();
-        }
+        let act = self.listener.take(step);
+        let usual = match step {
+            Step::Ehlo => usual(step).replace("250 ", &format!("{}250 ", self.listener.extensions)),
+            _ => usual(step).to_owned(),
+        };
         match act {
-            Act::Usual => self.say(usual(step)).await,
+            Act::Usual => self.say(&usual).await,
             Act::Late(wait) => {
                 tokio::time::sleep(wait).await;
-                self.say(usual(step)).await
+                self.say(&usual).await
+            }
+            Act::Early(words) => {
+                self.say(words).await?;
+                self.say(&usual).await
+            }
+            Act::Reset => {
+                self.reset.store(true, Ordering::SeqCst);
+                Err(Over)
             }
             Act::Say(words) => self.say(words).await,
             Act::Goodbye(words) => {
@@ -323,9 +474,17 @@ impl Peer {
             if let Some(end) = self.unread.windows(2).position(|pair| pair == b"\r\n") {
                 return Ok(self.unread.drain(..end + 2).collect());
             }
-            if self.stream.read_buf(&mut self.unread).await? == 0 {
-                return Err(Over);
-            }
+            self.more().await?;
+        }
+    }
+
+    async fn more(&mut self) -> Result<(), Over> {
+        self.waits.fetch_add(1, Ordering::SeqCst);
+        // All that is there, so that one wait is one round trip.
+        self.unread.reserve(64 << 10);
+        match self.stream.read_buf(&mut self.unread).await? {
+            0 => Err(Over),
+            _ => Ok(()),
         }
     }
 
@@ -339,12 +498,13 @@ fn usual(step: Step) -> &'static str {
         Step::Greeting => "220 archive.example ESMTP\r\n",
         Step::PlainEhlo => "250-archive.example\r\n250-SIZE 10000000\r\n250 STARTTLS\r\n",
         Step::StartTls => "220 2.0.0 go ahead\r\n",
-        Step::Handshake | Step::Body => "",
+        Step::Connect | Step::Handshake | Step::Body => "",
         Step::Ehlo => "250-archive.example\r\n250-SIZE 10000000\r\n250-AUTH PLAIN LOGIN\r\n250 ENHANCEDSTATUSCODES\r\n",
         Step::Auth => "235 2.7.0 welcome\r\n",
         Step::Mail => "250 2.1.0 sender ok\r\n",
         Step::Rcpt => "250 2.1.5 recipient ok\r\n",
         Step::Data => "354 go ahead\r\n",
+        Step::Chunk => "250 2.0.0 octets taken\r\n",
         Step::Dot => "250 2.0.0 taken as 17\r\n",
         Step::Rset => "250 2.0.0 forgotten\r\n",
         Step::Quit => "221 2.0.0 bye\r\n",
