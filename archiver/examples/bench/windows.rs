@@ -3,12 +3,8 @@
 use std::{fs, time::Instant};
 
 use anyhow::Context;
-use archiver::{
-    message::ConversationKind,
-    spool::append::Group,
-    window::{Key, Member, Windows},
-};
-use imarchive_crds::{Batching, GroupChats};
+use archiver::window::{Member, Windows};
+use imarchive_crds::Batching;
 use serde_json::{Value, json};
 
 const LOOKS: u32 = 1000;
@@ -27,20 +23,14 @@ pub fn run(args: &Args) -> anyhow::Result<Value> {
     let mut windows = Windows::default();
     let before = memory()?;
     for room in 0..args.conversations {
-        let group = Group {
-            source: "bench".into(),
-            kind: ConversationKind::Room,
-            thread: format!("room-{room}"),
-            sender: format!("user-{}@acme.example", room % 500),
-        };
         let member = Member { seq: room as i64, bytes: 1024 };
-        windows.add(Key::new("journal", &group, GroupChats::PerUser), member, room as i64, &batching);
+        windows.add("journal", room as i64, member, room as i64, &batching);
     }
     let bytes = (memory()? - before) / args.conversations as f64;
     let began = Instant::now();
     let mut ended = 0;
     for now in 0..LOOKS {
-        ended += windows.ended("journal", now.into(), &batching).len();
+        ended += windows.ended("journal", now.into(), &batching, usize::MAX).len();
         ended += usize::from(windows.next_end("journal", &batching).is_none());
     }
     anyhow::ensure!(ended == 0, "a window ended");
