@@ -28,7 +28,7 @@ check: format clippy ## what to run while working: format, clippy, unit tests
 	cargo test $(cargo_flags) --lib --bins
 
 .PHONY: test
-test: format clippy lint crates stories ## all that CI runs: the above, lints, every test, the stories on a real node
+test: format clippy lint crates reliability stories ## all that CI runs: the above, lints, every test, the stories on a real node
 
 .PHONY: image
 image: ## builds the image imarchive:dev; gives it to the node when that is up
@@ -57,7 +57,7 @@ demo-outage: up ## the demo, with an archive that is down for a while
 	@e2e/demo --outage
 
 .PHONY: faults
-faults: up ## all that may happen to the operator, at full size: kills, refusals, stale watches, SIGSTOP; two hours
+faults: archiver up ## all that may happen to the archiver and to the operator, at full size: kills, power cuts, disks; hours
 	@e2e/faults
 
 .PHONY: scale
@@ -106,6 +106,17 @@ crates:
 	cargo test $(cargo_flags)
 	@echo "== the benchmark works"
 	@e2e/bench --small --rounds 1 append start
+
+# What the proofs run, built as for the image.
+.PHONY: archiver
+archiver:
+	cargo build $(cargo_flags) --bins
+
+.PHONY: reliability
+reliability: archiver
+	@echo "== the archiver killed, cut off and lied to"
+	@e2e/prepare
+	@e2e/python python3 -m pytest e2e/reliability
 
 .PHONY: stories
 stories: up

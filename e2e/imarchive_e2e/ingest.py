@@ -34,8 +34,8 @@ class Answer:
 class Connection(http.client.HTTPSConnection):
     """Connects to an address and verifies the certificate for a name, so that no DNS is needed."""
 
-    def __init__(self, name: str, address: str, trust: ssl.SSLContext, timeout: float):
-        super().__init__(name, PORT, context=trust, timeout=timeout)
+    def __init__(self, name: str, address: str, trust: ssl.SSLContext, timeout: float, port: int = PORT):
+        super().__init__(name, port, context=trust, timeout=timeout)
         self.address, self.trust = address, trust
 
     def connect(self) -> None:
@@ -100,7 +100,7 @@ class Client:
 
     def once(self, method: str, path: str, body: bytes | None, headers: Headers) -> Answer:
         """One request, once."""
-        self.connection = self.connection or Connection(self.name, self.address, self.trust, self.timeout)
+        self.connection = self.connection or self.connect()
         try:
             response = self.connection.exchange(method, path, body, headers)
             answer = Answer(
@@ -114,6 +114,9 @@ class Client:
         if response.will_close:
             self.close()
         return answer
+
+    def connect(self) -> Connection:
+        return Connection(self.name, self.address, self.trust, self.timeout)
 
     def authorization(self) -> Headers:
         if time.monotonic() > self.token_until:
