@@ -70,6 +70,7 @@ def with_unknown_key(client: Client) -> Answer:
     """Asks with a token that is signed by a key which nobody has heard of."""
     parts = [{"alg": "RS256", "typ": "JWT", "kid": "of-tomorrow"}, {"sub": "system:serviceaccount:x:y"}, "signature"]
     words = [base64.urlsafe_b64encode(json.dumps(part).encode()).rstrip(b"=").decode() for part in parts]
+    client.close()  # what was idle for long may be closed
     return client.once("GET", "/v1/books", None, {"Authorization": f"Bearer {'.'.join(words)}"})
 
 

@@ -3,7 +3,7 @@
 use std::io::Read;
 
 use axum::{
-    body::Body,
+    body::{Body, BodyDataStream, Bytes},
     http::{HeaderMap, header},
 };
 use flate2::read::MultiGzDecoder;
@@ -60,29 +60,56 @@ pub async fn read(
     headers: &HeaderMap,
     body: Body,
     limit: u64,
-    mut share: Share,
+    share: Share,
 ) -> Result<(Vec<u8>, Share), Problem> {
     let stated = headers.get(header::CONTENT_LENGTH).and_then(|length| length.to_str().ok()?.parse::<u64>().ok());
-    if stated.is_some_and(|length| length > limit) {
-        return Err(too_large(limit));
-    }
-    let mut bytes = Vec::with_capacity(stated.map_or(0, |length| length as usize));
     let mut pieces = body.into_data_stream();
-    loop {
-        let slow = |_| Problem::new(Kind::TooSlow, format!("no more came for {} s", PAUSE.as_secs()));
-        let Some(piece) = timeout(PAUSE, pieces.next()).await.map_err(slow)? else { break };
-        let piece = piece.map_err(|error| Problem::new(Kind::MalformedJson, format!("the body broke off: {error}")))?;
-        if bytes.len() + piece.len() > limit as usize {
-            return Err(too_large(limit));
-        }
-        share.grow(piece.len())?;
-        bytes.extend_from_slice(&piece);
+    let collected = match stated {
+        Some(length) if length > limit => Err(too_large(limit)),
+        _ => collect(&mut pieces, stated.unwrap_or_default() as usize, limit, share).await,
+    };
+    if let Err(Problem { kind: Kind::TooLarge | Kind::Overloaded, .. }) = &collected {
+        discard(&mut pieces, limit).await;
     }
+    let (bytes, share) = collected?;
     if !form.gzip {
         return Ok((bytes, share));
     }
     let unpacked = tokio::task::spawn_blocking(move || unpack(&bytes, limit, share)).await;
     unpacked.map_err(|panic| not_gzip(&panic))?
+}
+
+async fn collect(
+    pieces: &mut BodyDataStream,
+    expected: usize,
+    limit: u64,
+    mut share: Share,
+) -> Result<(Vec<u8>, Share), Problem> {
+    let mut bytes = Vec::with_capacity(expected);
+    while let Some(piece) = next(pieces).await? {
+        if (bytes.len() + piece.len()) as u64 > limit {
+            return Err(too_large(limit));
+        }
+        share.grow(piece.len())?;
+        bytes.extend_from_slice(&piece);
+    }
+    Ok((bytes, share))
+}
+
+/// Reads on and keeps nothing: most callers read the answer only when all is sent, and would never see it.
+async fn discard(pieces: &mut BodyDataStream, most: u64) {
+    let mut read = 0;
+    while let Ok(Some(piece)) = next(pieces).await
+        && read < most
+    {
+        read += piece.len() as u64;
+    }
+}
+
+async fn next(pieces: &mut BodyDataStream) -> Result<Option<Bytes>, Problem> {
+    let slow = |_| Problem::new(Kind::TooSlow, format!("no more came for {} s", PAUSE.as_secs()));
+    let broken = |error| Problem::new(Kind::MalformedJson, format!("the body broke off: {error}"));
+    timeout(PAUSE, pieces.next()).await.map_err(slow)?.transpose().map_err(broken)
 }
 
 fn unpack(packed: &[u8], limit: u64, mut share: Share) -> Result<(Vec<u8>, Share), Problem> {

@@ -7,24 +7,28 @@ use std::collections::BTreeMap;
 
 use rusqlite::{Connection, OptionalExtension};
 
-use crate::{batch::Sealed, message::Message, render::Earlier};
+use super::ledger::find;
+use crate::{
+    batch::Sealed,
+    message::{Conversation, Message},
+    render::Earlier,
+};
 
 /// What the messages of `sealed` refer to in batches of its endpoint with a lower sequence, by id.
 pub fn earlier(connection: &Connection, sealed: &Sealed) -> rusqlite::Result<BTreeMap<String, Earlier>> {
     // The content goes before the rows that tell where it went.
     let sql = "SELECT batch.sequence, batch.digest, message.document
-               FROM ledger
-               JOIN copy ON copy.message = ledger.message AND copy.endpoint = ?3
-               JOIN batch ON batch.id = copy.batch AND batch.sequence < ?4
-               LEFT JOIN message ON message.seq = ledger.message
-               WHERE ledger.source = ?1 AND ledger.id = ?2";
+               FROM copy
+               JOIN batch ON batch.id = copy.batch AND batch.sequence < ?3
+               LEFT JOIN message ON message.seq = copy.message
+               WHERE copy.message = ?1 AND copy.endpoint = ?2";
     let mut statement = connection.prepare_cached(sql)?;
     let mut found = BTreeMap::new();
     for id in sealed.messages.iter().filter_map(|recorded| recorded.message.refers_to.as_ref()) {
         if found.contains_key(id) {
             continue;
         }
-        let key = (&sealed.source, id, &sealed.endpoint, sealed.sequence);
+        let Some(entered) = find(connection, &sealed.source, id)? else { continue };
         let row = |row: &rusqlite::Row<'_>| {
             let sequence: i64 = row.get(0)?;
             let document = row.get_ref(2)?.as_blob_or_null().map_err(rusqlite::Error::from)?;
@@ -34,6 +38,7 @@ pub fn earlier(connection: &Connection, sealed: &Sealed) -> rusqlite::Result<BTr
                 message: document.and_then(|document| quotable(document, sealed)),
             })
         };
+        let key = (entered.entry, &sealed.endpoint, sealed.sequence);
         if let Some(earlier) = statement.query_row(key, row).optional()? {
             found.insert(id.clone(), earlier);
         }
@@ -44,7 +49,7 @@ pub fn earlier(connection: &Connection, sealed: &Sealed) -> rusqlite::Result<BTr
 /// The message in `document`, if it is still one, and of the same conversation as `sealed`.
 fn quotable(document: &[u8], sealed: &Sealed) -> Option<Message> {
     let message: Message = serde_json::from_slice(document).ok()?;
-    let there = |conversation: &crate::message::Conversation| (conversation.kind, conversation.id.clone());
+    let there = |conversation: &Conversation| (conversation.kind, conversation.id.clone());
     (there(&message.conversation) == there(&sealed.conversation)).then_some(message)
 }
 
@@ -59,8 +64,9 @@ mod tests {
         message::{Conversation, ConversationKind},
         route::Route,
         spool::{
-            append::{Entry, Group, append},
+            append::{Entry, append},
             batch::{self, Sealing, load},
+            group::Group,
             schema,
         },
     };
