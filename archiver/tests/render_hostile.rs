@@ -5,16 +5,8 @@ mod render_support;
 use std::sync::Mutex;
 
 use proptest::prelude::*;
-use render_support::{Parsed, Python, agreed, assert_plain, rendered, sealed, service, sha256};
+use render_support::{EXPECTED, Parsed, Python, agreed, assert_plain, rendered, sealed, service, sha256};
 use serde_json::{Value, json};
-
-/// The header, whatever was typed.
-#[rustfmt::skip]
-const EXPECTED: [&str; 16] = [
-    "date", "from", "sender", "to", "subject", "message-id", "auto-submitted", "x-imarchive-endpoint",
-    "x-imarchive-batch", "x-imarchive-sequence", "x-imarchive-messages", "x-imarchive-conversation",
-    "x-imarchive-digest", "x-imarchive-previous-digest", "mime-version", "content-type",
-];
 
 /// What people and programs type to see what happens.
 fn hostile() -> impl Strategy<Value = String> {

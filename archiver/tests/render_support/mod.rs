@@ -20,6 +20,14 @@ use serde::Deserialize;
 use serde_json::{Value, json};
 use sha2::{Digest, Sha256};
 
+/// The header, whatever was typed.
+#[rustfmt::skip]
+pub const EXPECTED: [&str; 16] = [
+    "date", "from", "sender", "to", "subject", "message-id", "auto-submitted", "x-imarchive-endpoint",
+    "x-imarchive-batch", "x-imarchive-sequence", "x-imarchive-messages", "x-imarchive-conversation",
+    "x-imarchive-digest", "x-imarchive-previous-digest", "mime-version", "content-type",
+];
+
 pub fn address(text: &str) -> Address {
     Address::parse(text).expect("an address")
 }
