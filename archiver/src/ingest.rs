@@ -38,6 +38,7 @@ use crate::{
 
 pub mod body;
 pub mod callers;
+mod canonical;
 pub mod certificate;
 pub mod check;
 pub mod json;

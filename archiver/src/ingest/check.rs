@@ -4,12 +4,14 @@ use std::collections::BTreeSet;
 
 use base64::{Engine, prelude::BASE64_STANDARD};
 use imarchive_crds::hex;
+use serde::Deserialize;
 use serde_json::Value;
 use sha2::{Digest, Sha256};
 
 use super::{
     FieldError, Kind, Problem,
     body::Form,
+    canonical,
     json::{self, Element, Malformed},
 };
 use crate::{
@@ -106,16 +108,18 @@ fn shorten(text: &mut String) {
 }
 
 fn entry(mut value: Value, table: &Table) -> Result<Entry, Vec<Fault>> {
-    let canonical =
-        serde_json_canonicalizer::to_vec(&value).map_err(|error| vec![Fault::new("", error.to_string())])?;
-    let digest: [u8; 32] = Sha256::digest(canonical).into();
+    let broken = |error: serde_json::Error| vec![Fault::new("", error.to_string())];
+    let written = serde_json::to_vec(&value).map_err(broken)?;
+    let digest = canonical::digest(&value, &written).map_err(broken)?;
+    // Without attachments nothing is taken out or put in; with them the text is large, and not needed any more.
+    let whole = value.get("attachments").is_none().then_some(written);
     let contents = take_contents(&mut value)?;
-    let message: Message = serde_path_to_error::deserialize(&value).map_err(|error| vec![unreadable(&error)])?;
+    let document = whole.map_or_else(|| serde_json::to_vec(&value).map_err(broken), Ok)?;
+    let message = Message::deserialize(value).map_err(|error| vec![unreadable(&document, &error)])?;
     let faults = faults(&message);
     if !faults.is_empty() {
         return Err(faults);
     }
-    let document = serde_json::to_vec(&value).map_err(|error| vec![Fault::new("", error.to_string())])?;
     Ok(Entry {
         group: Group::of(&message),
         route: table.route(&message),
@@ -127,8 +131,11 @@ fn entry(mut value: Value, table: &Table) -> Result<Entry, Vec<Fault>> {
     })
 }
 
-/// `a.b[2]` of serde becomes `/a/b/2`.
-fn unreadable(error: &serde_path_to_error::Error<serde_json::Error>) -> Fault {
+/// Where the fault is, is found only now that there is one. `a.b[2]` of serde becomes `/a/b/2`.
+fn unreadable(document: &[u8], error: &serde_json::Error) -> Fault {
+    let again =
+        serde_json::from_slice(document).map(|value: Value| serde_path_to_error::deserialize::<_, Message>(&value));
+    let Ok(Err(error)) = again else { return Fault::new("", error.to_string()) };
     let mut pointer = String::new();
     for segment in error.path() {
         use serde_path_to_error::Segment;
