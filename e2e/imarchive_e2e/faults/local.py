@@ -12,6 +12,7 @@ import sys
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from hashlib import sha256
 from pathlib import Path
 
 from ..ingest import Answer, Client, Connection
@@ -76,11 +77,11 @@ def fsck(folder: Path) -> Check:
 class Local:
     """In `folder`, with the archives behind a sink's port."""
 
-    def __init__(self, folder: Path, number: int, sink_port: int, authority: Path, window: str = workload.WINDOW):
+    def __init__(self, folder: Path, sink_port: int, authority: Path, window: str = workload.WINDOW):
         self.folder, self.authority = folder, authority
         self.spool = folder / "spool"
-        # Of 127.0.0.0/8, of which all is this machine: ports need not be looked for.
-        self.address = f"127.{1 + number // 62500 % 250}.{1 + number // 250 % 250}.{1 + number % 250}"
+        # All of 127.0.0.0/8 is this machine: ports need not be looked for.
+        self.address = "127.%d.%d.%d" % tuple(1 + byte % 250 for byte in sha256(bytes(folder)).digest()[:3])
         for name in ("resources", "credentials", "tokens", "spool"):
             (folder / name).mkdir(parents=True, exist_ok=True)
         (folder / "tokens" / workload.SOURCE).write_text(TOKEN)
@@ -90,6 +91,8 @@ class Local:
         self.process: subprocess.Popen | None = None
         self.client: LocalClient | None = None
         self.ends: list[End] = []
+        self.restarts = True  # whether a process that ended is followed by another
+        self.refused = 0  # requests that were answered 503
 
     def start(self, *trace: str) -> None:
         """With arguments: under the tracer."""
@@ -113,6 +116,8 @@ class Local:
         why = "it never listened"
         while time.monotonic() < deadline:
             if self.has_ended():
+                if not self.restarts:
+                    raise Failed(f"{self.folder.name} ended: exit {self.process.returncode}")
                 self.bury()
                 self.start()
             try:
@@ -120,6 +125,7 @@ class Local:
                 if answer.status != 503:
                     return answer
                 why = f"503 {answer.body}"
+                self.refused += 1
                 if "retry-after" not in answer.headers:
                     raise Failed(f"503 without Retry-After: {answer.body}")
             except (OSError, http.client.HTTPException) as error:

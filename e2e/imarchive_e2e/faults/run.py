@@ -53,7 +53,7 @@ class Place:
     @contextmanager
     def local(self, number: int, window: str = workload.WINDOW) -> Iterator[tuple[Local, Sink]]:
         sink = Sink(self.certificate)
-        local = Local(self.folder / f"run-{number}", number, sink.port, self.authority, window)
+        local = Local(self.folder / f"run-{number}", sink.port, self.authority, window)
         try:
             yield local, sink
         finally:
