@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from ..archives import mailbox
-from ..audit import Audit
+from ..audit import Audit, wrong_form
 from ..books import Sent
 from ..chat import Chat
 from ..node import eventually
@@ -81,10 +81,10 @@ def rows(content: bytes, name: str) -> dict[str, list]:
         shutil.rmtree(folder)
 
 
-def flipped(content: bytes, at: int) -> bytes:
-    """One bit of that byte is another, always the same one."""
+def flipped(content: bytes, at: int, bit: int | None = None) -> bytes:
+    """One bit of that byte is another; when it is not said which, always the same one."""
     changed = bytearray(content)
-    changed[at] ^= 1 << random.Random(at).randrange(8)
+    changed[at] ^= 1 << (random.Random(at).randrange(8) if bit is None else bit)
     return bytes(changed)
 
 
@@ -111,12 +111,12 @@ def same(spool: Original, content: bytes, name: str) -> bool:
         return False
 
 
-def started(place: Place, spool: Original, at: int) -> Outcome:
+def started(place: Place, spool: Original, at: int, bit: int | None = None) -> Outcome:
     """A whole start on it, twice when it ends: what it delivers is as it was handed in."""
     outcome = Outcome(at)
     try:
         with place.local(at) as (local, sink):
-            (local.spool / SPOOL).write_bytes(flipped(spool.content, at))
+            (local.spool / SPOOL).write_bytes(flipped(spool.content, at, bit))
             local.restarts = False
             for _ in range(2):
                 local.start()
@@ -124,8 +124,7 @@ def started(place: Place, spool: Original, at: int) -> Outcome:
                 local.kill()
             if not set(outcome.codes) <= ENDS:
                 outcome.say(f"ended with {outcome.codes}")
-            for problem in wrongly_delivered(spool.sent, sink.taken):
-                outcome.say(problem)
+            outcome.wrong = list(wrongly_delivered(spool.sent, sink.taken))
     except Exception as failure:  # noqa: BLE001
         outcome.say(repr(failure))
     if not outcome.problems:
@@ -158,7 +157,20 @@ def wrongly_delivered(sent: Sent, taken: list) -> Iterator[str]:
         for one in taken:
             if one.recipient == recipient:
                 mail = mailbox.examine(one.raw, recipient)
-                yield from (problem for problem in audit.wrong_content(endpoint, mail) if "twice" not in problem)
+                problems = [*wrong_form(endpoint, mail), *audit.wrong_content(endpoint, mail)]
+                yield from (problem for problem in problems if "twice" not in problem)
+
+
+def inside(spool: Original, table: str, needle: bytes, further: int = 0) -> int:
+    """A byte of the last of the table's blobs that have the needle, so far behind the end of it."""
+    blob = [value for row in spool.rows[table] for value in row if isinstance(value, bytes) and needle in value][-1]
+    at = blob.index(needle) + len(needle) + further
+    piece, found = blob[at : at + 40], -1
+    # Free space may hold an earlier copy, in which a flip means nothing.
+    while (found := spool.content.find(piece, found + 1)) >= 0:
+        if not same(spool, flipped(spool.content, found, 0), "inside"):
+            return found
+    raise AssertionError("the piece is on two pages")
 
 
 def tally(found: dict[int, object]) -> str:

@@ -36,7 +36,7 @@ class Outcome:
     acknowledged: int = 0
     repeated_mails: int = 0
     refused: int = 0  # requests that met 503
-    where: str = ""
+    wrong: list[str] = field(default_factory=list)  # what came and was never handed in so
 
     def say(self, problem: str) -> None:
         self.problems.append(f"run {self.number}: {problem}")
