@@ -52,6 +52,7 @@ class Place:
 
     @contextmanager
     def local(self, number: int, window: str = workload.WINDOW) -> Iterator[tuple[Local, Sink]]:
+        self.forget(number)  # what another proof left to be looked at
         sink = Sink(self.certificate)
         local = Local(self.folder / f"run-{number}", sink.port, self.authority, window)
         try:
