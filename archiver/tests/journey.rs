@@ -6,6 +6,8 @@ mod archive;
 mod certificates;
 #[path = "support/core.rs"]
 mod core;
+#[path = "journey/earlier.rs"]
+mod earlier;
 #[path = "journey/endpoint_deletion.rs"]
 mod endpoint_deletion;
 #[path = "support/scripted.rs"]

@@ -1,6 +1,6 @@
 //! The courier: brings one endpoint's batches to its archive.
 
-use std::{collections::BTreeMap, path::Path, sync::Arc};
+use std::{path::Path, sync::Arc};
 
 use imarchive_crds::{Reason, RetryLogRow, Stage, ladder};
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
@@ -16,7 +16,7 @@ use crate::{
     directory::{AcceptedServer, Endpoint},
     render,
     smtp::{Credentials, Envelope, Failure, Journal, SendFailure, Session},
-    spool::{WriteError, batch, outage},
+    spool::{WriteError, batch, earlier::earlier, outage},
 };
 
 /// Mails in one session: some archives close longer ones.
@@ -190,7 +190,7 @@ impl Courier {
                 message_type: server.message_type.as_deref(),
                 belongs: &|user| resources.table.belongs(user, &name),
                 replaces: None,
-                earlier: &BTreeMap::new(),
+                earlier: &earlier(connection, &sealed)?,
             };
             Ok((transcript.digest == sealed.digest).then(|| render::mail(&sealed, &transcript, &form)))
         };
