@@ -53,6 +53,9 @@ pub use problem::{FieldError, Kind, Problem};
 /// What an entry takes in memory beside its document, until it is committed and answered for, about.
 const ENTRY: usize = 512;
 
+/// Bytes that are read sooner than another thread is woken to read them.
+const FEW: usize = 8 << 10;
+
 /// What a request is answered from.
 pub struct Ingest {
     /// Where messages go.
@@ -169,6 +172,7 @@ impl Ingest {
         let limit = spec.ingest.max_request_bytes.bytes();
         let (bytes, mut share) = body::read(form, headers, body, limit, load.share(limit)).await?;
         let room = load.room(&bytes).await?;
+        let few = bytes.len() <= FEW;
         // What the request costs goes with it: it is still paid for when its caller has hung up.
         let parse = move || {
             let _room = room;
@@ -176,7 +180,10 @@ impl Ingest {
             share.grow(ENTRY * entries.len())?;
             Ok((entries, share))
         };
-        let (entries, share) = tokio::task::spawn_blocking(parse).await.map_err(|panic| internal(&panic))??;
+        let (entries, share) = match few {
+            true => parse()?,
+            false => tokio::task::spawn_blocking(parse).await.map_err(|panic| internal(&panic))??,
+        };
         self.store(entries, share, now).await
     }
 

@@ -52,6 +52,8 @@ def main() -> None:
         text = f"{date.today()}, {options.rounds} rounds. {machine(folder)}\n\n"
         for part in options.parts or PARTS:
             found += PARTS[part](run)
+            if not options.small:  # part by part: what was found is not lost with what comes
+                keep(found, CHECKOUT / "target/bench.json")
     finally:
         shutil.rmtree(folder)
     for title, settings in run.settings.items():
@@ -60,10 +62,7 @@ def main() -> None:
     for title, more in run.tables.items():
         text += f"\n{title}:\n\n{more}"
     print(f"\n{text}")
-    if options.small:
-        return
-    keep(found, CHECKOUT / "target/bench.json")
-    if options.write:
+    if options.write and not options.small:
         write(text, options.write)
 
 

@@ -171,7 +171,7 @@ def appending(run: Bench) -> list[Figure]:
     full = Figure("append-1000000", "append in groups of 256, after 10^6 rows", log, "messages/s", least=0.25)
     aged = Figure("append-aged", "after 10^6 rows against empty", "empty", "messages/s", least=0.8)
     million = run.spool(run.size(MILLION))
-    groups = run.size(200)
+    groups = run.size(400)  # more than what makes the ledger merge its index
     for _ in run.each_round("appending to the spool"):
         written = bench("log", file=run.folder / "log", groups=groups)["rate"]
         first = bench("append", spool=run.path("fresh"), groups=groups)["rate"]
