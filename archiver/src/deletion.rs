@@ -63,8 +63,7 @@ async fn turn(spool: &Spool, endpoint: &str, turn: Turn) -> Result<usize, WriteE
     let mut next = Some(0);
     while let Some(after) = next {
         let name = endpoint.to_owned();
-        let step: Step =
-            spool.write(move |connection| Ok::<_, WriteError>(step(connection, &name, turn, after)?), |_| {}).await?;
+        let step: Step = spool.write_waiting(move |connection| step(connection, &name, turn, after)).await?;
         messages += step.messages;
         next = step.next;
     }

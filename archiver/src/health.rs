@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use axum::{
     Router,
-    extract::State,
+    extract::{RawQuery, State},
     http::{StatusCode, header},
     response::{IntoResponse, Response},
     routing::get,
@@ -22,11 +22,14 @@ pub fn router(ingest: Arc<Ingest>) -> Router {
 }
 
 /// `?critical` asks the same for a chat server that must stop rather than lose messages: whether they can be made durable.
-async fn ready(State(ingest): State<Arc<Ingest>>) -> (StatusCode, &'static str) {
-    if ingest.is_ready() {
-        (StatusCode::OK, "ok\n")
-    } else {
+async fn ready(State(ingest): State<Arc<Ingest>>, RawQuery(query): RawQuery) -> (StatusCode, &'static str) {
+    let critical = query.is_some_and(|query| query.split('&').any(|part| part == "critical" || part == "critical="));
+    if !ingest.is_ready() {
         (StatusCode::SERVICE_UNAVAILABLE, "not ready: the resources are not known yet, or the spool failed\n")
+    } else if critical && !ingest.has_room() {
+        (StatusCode::SERVICE_UNAVAILABLE, "not ready: the volume is full; messages cannot be made durable\n")
+    } else {
+        (StatusCode::OK, "ok\n")
     }
 }
 

@@ -32,6 +32,7 @@ use crate::{
         append::{AppendError, Entry, OpenCopy, Outcome, append},
         books::Books,
         lookup::lookup,
+        room::Room,
     },
     window,
 };
@@ -152,6 +153,22 @@ impl Ingest {
         self.ready().is_ok() && !self.broken.load(Ordering::Relaxed)
     }
 
+    /// Whether there is room for messages.
+    pub fn has_room(&self) -> bool {
+        self.spool.space().borrow().room != Room::None
+    }
+
+    /// Whether messages can be made durable now.
+    fn durable(&self) -> Result<(), Problem> {
+        if self.broken.load(Ordering::Relaxed) {
+            return Err(Problem::new(Kind::NotDurable, "the volume failed; nothing of this request was kept"));
+        }
+        match self.has_room() {
+            true => Ok(()),
+            false => Err(Problem::new(Kind::NotDurable, "the volume is full; nothing of this request was kept")),
+        }
+    }
+
     fn ready(&self) -> Result<(Arc<Resources>, ArchiverSpec), Problem> {
         let resources = self.resources.borrow().clone();
         match &resources.archiver {
@@ -168,6 +185,7 @@ impl Ingest {
         let now = (self.now)();
         // Before the body is read: a stranger must not make us read 16 MiB.
         let sources = self.callers.sources(headers, &spec, now).await?;
+        self.durable()?;
         let form = body::Form::of(headers)?;
         let limit = spec.ingest.max_request_bytes.bytes();
         let (bytes, mut share) = body::read(form, headers, body, limit, load.share(limit)).await?;

@@ -4,7 +4,7 @@
 //! gathers its conversation, [`seal`] fixes the batch, [`render`] makes it a mail, [`deliver`] brings it to the archive by
 //! [`smtp`], and [`classify`] says whose fault a failure is. [`directory`] is what the archiver knows of the world, and
 //! [`deletion`] what becomes of mail whose endpoint is gone from it; [`watch`] and [`report`] are its two ties to a cluster,
-//! and it runs without either.
+//! and it runs without either. [`keep`] says how long things are kept.
 //!
 //! Time, randomness and connections are arguments: only `main` reads a clock or opens a socket.
 
@@ -15,6 +15,7 @@ pub mod deliver;
 pub mod directory;
 pub mod health;
 pub mod ingest;
+pub mod keep;
 pub mod message;
 pub mod metrics;
 pub mod now;

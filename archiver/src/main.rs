@@ -9,7 +9,7 @@ use archiver::{
     report::Cluster,
     run::{self, Ended, RunArgs},
     smtp::{Client, Tcp, Timeouts, Trust},
-    spool::{OpenError, Spool, fsck::fsck},
+    spool::{OpenError, Spool, fsck::fsck, renew::renew},
 };
 use clap::{Parser, Subcommand};
 use tokio::signal::unix::{SignalKind, signal};
@@ -41,6 +41,12 @@ enum SpoolCommand {
         /// The folder of the spool.
         dir: PathBuf,
     },
+    /// Gives a spool that was restored from a backup a name of its own: what it sends from now on has other Message-IDs
+    /// than what was sent after the backup was made. Prints the name.
+    Renew {
+        /// The folder of the spool.
+        dir: PathBuf,
+    },
 }
 
 /// The spool cannot be used, or needs a newer version.
@@ -58,6 +64,13 @@ fn main() -> ExitCode {
         Command::Run(args) => runtime(|| run_archiver(args)),
         Command::Probe(args) => runtime(|| run_probe(args)),
         Command::Spool(SpoolCommand::Fsck { dir }) => check(&dir),
+        Command::Spool(SpoolCommand::Renew { dir }) => match renew(&dir) {
+            Ok(uuid) => {
+                println!("{uuid}");
+                ExitCode::SUCCESS
+            }
+            Err(error) => unusable(&error),
+        },
     }
 }
 
@@ -137,11 +150,13 @@ fn check(dir: &std::path::Path) -> ExitCode {
             finding.faults.iter().for_each(|fault| eprintln!("archiver: {fault}"));
             ExitCode::from(u8::from(!finding.faults.is_empty()))
         }
-        Err(error @ (OpenError::Locked(_) | OpenError::Newer { .. } | OpenError::Io(..) | OpenError::Database(..))) => {
-            eprintln!("archiver: {error}");
-            ExitCode::from(USAGE)
-        }
+        Err(error) => unusable(&error),
     }
+}
+
+fn unusable(error: &OpenError) -> ExitCode {
+    eprintln!("archiver: {error}");
+    ExitCode::from(USAGE)
 }
 
 fn trust(extra_roots: Option<&std::path::Path>) -> anyhow::Result<Trust> {

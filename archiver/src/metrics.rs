@@ -6,6 +6,7 @@ use prometheus::{Encoder, HistogramOpts, HistogramVec, IntCounterVec, IntGaugeVe
 use crate::spool::{
     append::Outcome,
     books::{Books, State},
+    room::Space,
 };
 
 /// The archiver's metrics.
@@ -18,6 +19,8 @@ pub struct Metrics {
     deliveries: IntCounterVec,
     failures: IntCounterVec,
     backlog: IntGaugeVec,
+    free: IntGaugeVec,
+    released: IntCounterVec,
 }
 
 impl Metrics {
@@ -45,6 +48,8 @@ impl Metrics {
             deliveries: counter("imarchive_deliveries_total", "Batches that an archive took.", &["endpoint"])?,
             failures: counter("imarchive_delivery_failures_total", "Failed attempts.", &["endpoint", "reason"])?,
             backlog: gauge("imarchive_pending_messages", "Messages waiting for an endpoint.", &["endpoint"])?,
+            free: gauge("imarchive_spool_free_bytes", "Bytes that may be written yet.", &[])?,
+            released: counter("imarchive_released_batches_total", "Batches dropped early for want of room.", &[])?,
             requests,
             registry,
         })
@@ -98,6 +103,16 @@ impl Metrics {
     /// What waits for an endpoint now.
     pub fn backlog(&self, endpoint: &str, messages: i64) {
         self.backlog.with_label_values(&[endpoint]).set(messages);
+    }
+
+    /// How much room there is.
+    pub fn space(&self, space: Space) {
+        self.free.with_label_values::<&str>(&[]).set(i64::try_from(space.free).unwrap_or(i64::MAX));
+    }
+
+    /// Delivered batches were dropped before their time.
+    pub fn released(&self, batches: u64) {
+        self.released.with_label_values::<&str>(&[]).inc_by(batches);
     }
 
     /// An endpoint is gone: nothing waits for it any more, and it is not told of.

@@ -24,6 +24,7 @@ use crate::{
         callers::{Callers, Keys},
         certificate,
     },
+    keep::Keeper,
     metrics::Metrics,
     now::Now,
     report::{Cluster, Reporter},
@@ -130,6 +131,8 @@ pub async fn run(
         metrics: metrics.clone(),
         now: now.clone(),
     };
+    let keeper =
+        Keeper { spool: spool.clone(), resources: resources.clone(), metrics: metrics.clone(), now: now.clone() };
     let reporter = Reporter {
         spool: spool.clone(),
         resources: resources.clone(),
@@ -161,6 +164,7 @@ pub async fn run(
     tokio::select! {
         written = writing => written.map_err(anyhow::Error::from)??,
         ended = sealer.run(arrived) => ended?,
+        ended = keeper.run() => ended?,
         ended = delivering => ended?,
         ended = https => ended.with_context(|| format!("cannot listen on {}", args.listen))?,
         ended = http => ended.with_context(|| format!("cannot listen on {}", args.metrics))?,

@@ -22,7 +22,7 @@ use std::{
 
 use rusqlite::{Connection, ErrorCode};
 use tokio::{
-    sync::{mpsc, oneshot},
+    sync::{mpsc, oneshot, watch},
     time::{sleep, timeout},
 };
 use tracing::{error, warn};
@@ -41,10 +41,14 @@ pub mod lookup;
 pub mod open;
 pub mod outage;
 mod readers;
+pub mod renew;
+pub mod retain;
+pub mod room;
 pub(crate) mod schema;
 mod upkeep;
 
 use readers::Readers;
+use room::{Look, Space};
 use upkeep::Upkeep;
 
 /// Why a spool cannot be opened.
@@ -133,8 +137,6 @@ const LOST: &str = "the database ended the transaction";
 /// The largest group of jobs in one commit: bounds how long the first of them waits for the last.
 const GROUP: usize = 512;
 
-/// How long the writer waits for jobs before it looks after the file.
-const IDLE: Duration = Duration::from_millis(200);
 /// Between two tries of what waits for room.
 const WHEN_FULL: Duration = Duration::from_secs(5);
 
@@ -143,6 +145,7 @@ const WHEN_FULL: Duration = Duration::from_secs(5);
 pub struct Spool {
     jobs: mpsc::Sender<Job>,
     readers: Readers,
+    space: watch::Receiver<Space>,
     uuid: Uuid,
     /// Held until the last handle goes.
     _lock: Arc<File>,
@@ -151,6 +154,11 @@ pub struct Spool {
 impl Spool {
     /// Opens the spool in `folder`, making it when it is new. The second part must be run, to its end, by the caller.
     pub fn open(folder: &Path) -> Result<(Self, Writer), OpenError> {
+        Self::open_on(folder, room::statvfs())
+    }
+
+    /// The same, on a volume that `look` tells of.
+    pub fn open_on(folder: &Path, look: Look) -> Result<(Self, Writer), OpenError> {
         fs::create_dir_all(folder).map_err(|error| OpenError::Io(folder.to_owned(), error))?;
         let lock = lock(folder)?;
         let file = folder.join("spool.db");
@@ -161,7 +169,9 @@ impl Spool {
             needs,
             knows: schema::FORMAT,
         })?;
-        let upkeep = Upkeep::new(&writer).map_err(database)?;
+        let (told, space) = watch::channel(Space::default());
+        let mut upkeep = Upkeep::new(&writer, folder, look, told).map_err(database)?;
+        upkeep.look(&writer).map_err(database)?;
         let readers = Readers::open(file).map_err(database)?;
         // The new files' names must survive a power cut as well as their content, or the first acknowledged message
         // could be in a file that nobody finds.
@@ -169,13 +179,18 @@ impl Spool {
             .and_then(|folder| folder.sync_all())
             .map_err(|error| OpenError::Io(folder.to_owned(), error))?;
         let (jobs, queue) = mpsc::channel(4 * GROUP);
-        let spool = Self { jobs, readers, uuid, _lock: Arc::new(lock) };
+        let spool = Self { jobs, readers, space, uuid, _lock: Arc::new(lock) };
         Ok((spool, Writer { connection: writer, upkeep, queue }))
     }
 
     /// Which spool this is: part of every Message-ID.
     pub fn uuid(&self) -> Uuid {
         self.uuid
+    }
+
+    /// How much room there is, as of the last commit or, when it is little, of the last second.
+    pub fn space(&self) -> watch::Receiver<Space> {
+        self.space.clone()
     }
 
     /// Runs `job` inside the next commit, and answers what it returned once that is durable. An `Err` of the job undoes
@@ -261,9 +276,9 @@ impl Writer {
         loop {
             let mut group = Vec::new();
             let received = queue.recv_many(&mut group, GROUP);
-            let received = match upkeep.is_left() {
-                true => timeout(IDLE, received).await.ok(),
-                false => Some(received.await),
+            let received = match upkeep.wakes() {
+                Some(wake) => timeout(wake, received).await.ok(),
+                None => Some(received.await),
             };
             if received == Some(0) {
                 return Ok(());
@@ -308,7 +323,14 @@ fn commit(connection: &Connection, group: Vec<Job>, upkeep: &mut Upkeep) -> Resu
     for answer in answers {
         answer(outcome.as_ref().copied().map_err(WriteError::again));
     }
-    outcome.and_then(|()| upkeep.after(connection))
+    match outcome {
+        Ok(()) => upkeep.after(connection),
+        Err(WriteError::Full) => {
+            upkeep.full();
+            Err(WriteError::Full)
+        }
+        outcome => outcome,
+    }
 }
 
 fn in_savepoint<T, E: JobError>(

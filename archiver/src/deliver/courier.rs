@@ -242,7 +242,7 @@ impl Courier {
         warn!(endpoint = self.endpoint, failure = words, "a delivery failed; its batch is kept and tried again");
         self.write(move |connection| {
             batch::failed(connection, id, &words)?;
-            outage::failed(connection, &name, &uid, row, now)
+            outage::failed(connection, &name, &uid, row.clone(), now)
         })
         .await?;
         self.office.metrics.failed(&self.endpoint, failure.reason);
@@ -252,9 +252,9 @@ impl Courier {
 
     async fn write<T: Send + 'static>(
         &self,
-        job: impl FnOnce(&rusqlite::Connection) -> rusqlite::Result<T> + Send + 'static,
+        job: impl Fn(&rusqlite::Connection) -> rusqlite::Result<T> + Send + Sync + 'static,
     ) -> Result<T, WriteError> {
-        self.office.spool.write(move |connection| Ok::<_, WriteError>(job(connection)?), |_| {}).await
+        self.office.spool.write_waiting(job).await
     }
 }
 

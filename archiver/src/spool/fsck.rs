@@ -11,6 +11,8 @@ use super::{
 };
 use crate::render;
 
+mod rows;
+
 /// What a check found.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Finding {
@@ -37,7 +39,7 @@ pub fn fsck(folder: &Path) -> Result<Finding, OpenError> {
     check(&look).map_err(database)
 }
 
-fn check(connection: &Connection) -> rusqlite::Result<Finding> {
+pub(super) fn check(connection: &Connection) -> rusqlite::Result<Finding> {
     let mut faults = Vec::new();
     let mut statement = connection.prepare("PRAGMA integrity_check(20)")?;
     for line in statement.query_map([], |row| row.get::<_, String>(0))? {
@@ -50,6 +52,7 @@ fn check(connection: &Connection) -> rusqlite::Result<Finding> {
     let mut books = recount(connection)?;
     books.damaged += check_messages(connection, &mut faults)?;
     check_batches(connection, &mut faults)?;
+    rows::check(connection, &mut faults)?;
     if (Books { damaged: 0, ..books }) != kept {
         faults.push(format!("the totals {kept:?} are not those of the rows {books:?}"));
     }

@@ -49,6 +49,7 @@ const TALLIES: &str = "
     DROP TABLE ledger_by_id;
     DROP INDEX copy_open;
     CREATE INDEX copy_open ON copy (endpoint, message, held, whole, sender, bytes, received_at) WHERE batch IS NULL;
+    CREATE INDEX ledger_excluded ON ledger (received_at) WHERE excluded;
     CREATE INDEX batch_oldest ON batch (endpoint, oldest_at) WHERE state = 'waiting';
     CREATE INDEX batch_kept ON batch (delivered_at) WHERE state = 'delivered' AND dropped_at IS NULL;
     CREATE INDEX batch_dropped ON batch (delivered_at) WHERE dropped_at IS NOT NULL AND forgotten_at IS NULL;
