@@ -224,7 +224,7 @@ async fn nothing_that_was_typed_reaches_the_conversation_with_the_server() {
     let mut delivered = 0;
     for first in (0..messages / BATCH).step_by(SESSION as usize) {
         // By turns line by line, with dots before dots, and by length.
-        let extensions = if first / SESSION % 2 == 0 { "" } else { "250-PIPELINING\r\n250-CHUNKING\r\n" };
+        let extensions = if (first / SESSION).is_multiple_of(2) { "" } else { "250-PIPELINING\r\n250-CHUNKING\r\n" };
         let listener = Listener::start_tls(&authority.issue(HOST)).offering(extensions);
         delivered += deliver(first..first + SESSION, listener, &authority, &mut python).await;
     }
