@@ -39,7 +39,6 @@ use crate::{
 
 pub mod body;
 pub mod callers;
-mod canonical;
 pub mod certificate;
 pub mod check;
 pub mod json;

@@ -9,6 +9,7 @@
 //! Time, randomness and connections are arguments: only `main` reads a clock or opens a socket.
 
 pub mod batch;
+pub mod canonical;
 pub mod classify;
 pub mod deletion;
 pub mod deliver;

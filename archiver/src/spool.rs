@@ -36,6 +36,7 @@ pub mod deleted;
 pub mod earlier;
 pub mod fsck;
 pub mod group;
+pub mod intact;
 pub mod ledger;
 pub mod lookup;
 pub mod open;

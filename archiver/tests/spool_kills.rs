@@ -10,7 +10,7 @@ use std::{
 };
 
 use archiver::{
-    deletion,
+    canonical, deletion,
     directory::{Directory, Resources},
     message::{Conversation, ConversationKind},
     route::Route,
@@ -194,7 +194,7 @@ fn entry(id: u64) -> Entry {
     Entry {
         source: "s".into(),
         id: id.to_string(),
-        digest: [0; 32],
+        digest: canonical::digest(&document, document.to_string().as_bytes()).expect("a digest"),
         group: Group {
             source: "s".into(),
             kind: ConversationKind::Room,

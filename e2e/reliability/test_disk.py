@@ -46,7 +46,6 @@ def test_a_disk_that_is_full_for_a_while_costs_nothing_that_was_acknowledged(pla
     assert [problem for outcome in outcomes for problem in outcome.problems] == []
 
 
-@pytest.mark.xfail(strict=True, reason="a seal or a delivery that meets a full volume ends the process: exit 4")
 def test_a_full_volume_refuses_delivers_and_takes_again(place, record_property):
     sent, chat, outcome = Sent(), Chat(), Outcome(0)
     with place.local(20_001) as (local, sink), disks.volume(local.spool):

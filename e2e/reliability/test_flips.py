@@ -50,7 +50,6 @@ def test_a_rendered_mail_that_is_damaged_is_not_delivered(place, spool):
     assert outcome.problems + outcome.wrong == []
 
 
-@pytest.mark.xfail(strict=True, reason="a seal does not compare its messages with the digests in the ledger")
 def test_a_message_that_is_damaged_in_its_window_is_not_delivered(place, spool):
     outcome = flips.started(place, spool, flips.inside(spool, "message", b'"sentAt":"', 18), 0)
     assert outcome.problems + outcome.wrong == []

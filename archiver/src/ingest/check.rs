@@ -11,10 +11,10 @@ use sha2::{Digest, Sha256};
 use super::{
     FieldError, Kind, Problem,
     body::Form,
-    canonical,
     json::{self, Element, Malformed},
 };
 use crate::{
+    canonical,
     message::{self, ConversationKind, Message},
     route::Table,
     spool::append::{Entry, Group},

@@ -8,7 +8,7 @@ use rusqlite::{Connection, ErrorCode};
 use crate::{
     message::{Conversation, Recorded},
     render,
-    spool::{append::Group, batch},
+    spool::{append::Group, batch, intact::is_intact},
 };
 
 /// A batch that may be sealed.
@@ -44,6 +44,10 @@ pub(super) fn prepare(
     };
     let mut groups: Vec<(Group, Vec<Recorded>)> = Vec::with_capacity(1);
     for recorded in messages {
+        if !is_intact(connection, &recorded)? {
+            prepared.damaged.push((recorded.seq, "it is not what was handed in".to_owned()));
+            continue;
+        }
         let group = Group::of(&recorded.message).parted(group_chats);
         match groups.iter_mut().find(|(other, _)| *other == group) {
             Some((_, messages)) => messages.push(recorded),
@@ -92,6 +96,7 @@ mod tests {
 
     use super::*;
     use crate::{
+        canonical,
         route::Route,
         spool::{append, schema},
     };
@@ -111,7 +116,7 @@ mod tests {
         let entry = append::Entry {
             source: "s".into(),
             id: last.to_string(),
-            digest: [1; 32],
+            digest: canonical::digest(&document, document.to_string().as_bytes()).expect("a digest"),
             group: Group::of(&serde_json::from_value(document.clone()).expect("valid")),
             document: document.to_string().into_bytes(),
             contents: vec![],
@@ -138,6 +143,18 @@ mod tests {
         let seqs = ["a@acme.example", "b@acme.example"].map(|sender| take(&connection, "r", sender));
         let batches = |group_chats| prepare(&connection, "journal", group_chats, &seqs).expect("readable").drafts.len();
         assert_eq!((batches(GroupChats::PerRoom), batches(GroupChats::PerUser)), (1, 2));
+    }
+
+    #[test]
+    fn what_is_not_what_was_handed_in_is_named_and_not_sealed() {
+        let connection = spool();
+        let seqs = [1, 2].map(|_| take(&connection, "r", "a@acme.example"));
+        let flip = "UPDATE message SET document = CAST(replace(CAST(document AS TEXT), 'hello', 'jello') AS BLOB)
+                    WHERE seq = ?1";
+        connection.execute(flip, [seqs[0]]).expect("damaged");
+        let prepared = prepare(&connection, "journal", GroupChats::PerUser, &seqs).expect("readable");
+        assert_eq!(members(&prepared), [vec![seqs[1]]]);
+        assert_eq!(prepared.damaged, [(seqs[0], "it is not what was handed in".to_owned())]);
     }
 
     #[test]

@@ -7,6 +7,7 @@ use rusqlite::{Connection, OpenFlags};
 use super::{
     OpenError, batch,
     books::{Books, recount},
+    intact::is_intact,
     lock, schema,
 };
 use crate::render;
@@ -68,10 +69,13 @@ fn check_messages(connection: &Connection, faults: &mut Vec<String>) -> rusqlite
     let mut statement = connection.prepare("SELECT DISTINCT message FROM copy WHERE batch IS NULL")?;
     for seq in statement.query_map([], |row| row.get::<_, i64>(0))? {
         let seq = seq?;
-        if let Err(error) = batch::messages(connection, &[seq]) {
-            damaged += 1;
-            faults.push(format!("message {seq} cannot be read: {error}"));
-        }
+        let fault = match batch::messages(connection, &[seq]) {
+            Err(error) => format!("message {seq} cannot be read: {error}"),
+            Ok(read) if !is_intact(connection, &read[0])? => format!("message {seq} is not what was handed in"),
+            Ok(_) => continue,
+        };
+        damaged += 1;
+        faults.push(fault);
     }
     Ok(damaged)
 }

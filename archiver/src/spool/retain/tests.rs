@@ -5,6 +5,7 @@ use uuid::Uuid;
 
 use super::*;
 use crate::{
+    canonical,
     message::{Conversation, ConversationKind},
     route::Route,
     spool::{
@@ -36,7 +37,7 @@ fn entry(id: i64, endpoints: &[&str]) -> Entry {
     Entry {
         source: "s".into(),
         id: id.to_string(),
-        digest: [1; 32],
+        digest: canonical::digest(&document, document.to_string().as_bytes()).expect("a digest"),
         group: Group {
             source: "s".into(),
             kind: ConversationKind::Room,
