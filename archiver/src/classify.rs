@@ -1,8 +1,8 @@
 //! Whose fault a failed delivery is, which decides what is done about it.
 
-use imarchive_crds::Stage;
+use imarchive_crds::{Reason, Stage};
 
-use crate::smtp::{Reply, SendFailure};
+use crate::smtp::{Failure, Reply, SendFailure};
 
 /// What a failed delivery means.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -38,6 +38,9 @@ pub struct Context {
 /// Judges a failure. What keeps a session from opening is a [`SendFailure::Before`].
 pub fn classify(failure: &SendFailure, context: Context) -> Verdict {
     match failure {
+        // All was in one flight, and the server did not even answer its beginning: it was gone before. Should it have the
+        // mail all the same, it gets the same bytes again.
+        SendFailure::Ambiguous(lost) if context.reused && is_unheard(lost) => Verdict::Stale,
         SendFailure::Ambiguous(_) => Verdict::Ambiguous,
         SendFailure::Refused(refused) => match &refused.reply {
             // The mail is not one, which no archive has to tell us.
@@ -59,6 +62,11 @@ pub fn classify(failure: &SendFailure, context: Context) -> Verdict {
     }
 }
 
+/// The connection was gone, and with it the answer to MAIL.
+fn is_unheard(lost: &Failure) -> bool {
+    lost.stage == Stage::Sender && lost.reason == Reason::ConnectionLost && lost.reply.is_none()
+}
+
 /// A plain 552 means "too big" to some servers and "mailbox full" to others: a smaller mail that was taken tells.
 fn is_too_big(reply: &Reply, context: Context) -> bool {
     reply.is_too_big() || (reply.code() == 552 && reply.enhanced().is_none() && context.smaller_mail_taken)
@@ -71,10 +79,8 @@ fn throttle_or_endpoint(context: Context) -> Verdict {
 
 #[cfg(test)]
 mod tests {
-    use imarchive_crds::Reason;
-
     use super::*;
-    use crate::smtp::{Enhanced, Failure};
+    use crate::smtp::Enhanced;
 
     const FRESH: Context = Context { reused: false, another_connection_works: false, smaller_mail_taken: false };
     const REUSED: Context = Context { reused: true, ..FRESH };
@@ -112,6 +118,7 @@ mod tests {
         let held = Batch { permanent: true };
         let dropped = |stage| SendFailure::Before(lost(stage));
         let no_answer = SendFailure::Ambiguous(lost(Data));
+        let unheard = SendFailure::Ambiguous(lost(Sender));
         let no_mail = SendFailure::Refused(Failure::new(Data, Reason::MessageRejected, "a stray LF"));
         for (what, failure, context, verdict) in [
             ("a reused connection that is gone is stale", dropped(Sender), REUSED, Stale),
@@ -150,6 +157,8 @@ mod tests {
             ("a mail that is none is held", no_mail, FRESH, held),
             ("no answer after the dot is ambiguous", no_answer.clone(), FRESH, Ambiguous),
             ("no answer after the dot is never stale", no_answer, REUSED, Ambiguous),
+            ("a reused connection that was gone before all of it is stale", unheard.clone(), REUSED, Stale),
+            ("a fresh connection that is lost with all of it is ambiguous", unheard, FRESH, Ambiguous),
         ] {
             assert_eq!(classify(&failure, context), verdict, "{what}");
         }

@@ -1,10 +1,16 @@
-//! Delivery: each endpoint's sealed batches, one after the other, to its archive.
+//! Delivery: each endpoint's sealed batches to its archive.
 //!
-//! An endpoint has one courier, which no other endpoint can slow down. It keeps a session open while there is more to
-//! send. A failure is persisted before anything else is tried, so that the ladder goes on where it was after a restart.
+//! An endpoint has one courier, which no other endpoint can slow down. It decides by its [`plan`] what is tried next, and
+//! by the ladder when; mails are made ready in its [`stock`] ahead of their [trips](trip), of which there are as many at a
+//! time as the archive likes. A failure is persisted before anything else is tried, so that everything goes on where it
+//! was after a restart; what a trip came to is written down by [`outcome`].
 
 mod courier;
+mod outcome;
+mod plan;
 mod step;
+mod stock;
+mod trip;
 
 use std::{collections::BTreeMap, path::PathBuf, sync::Arc};
 
@@ -43,6 +49,15 @@ pub struct Office {
     pub metrics: Arc<Metrics>,
     /// The wall clock.
     pub now: Now,
+}
+
+impl Office {
+    async fn write<T: Send + 'static>(
+        &self,
+        job: impl FnOnce(&rusqlite::Connection) -> rusqlite::Result<T> + Send + 'static,
+    ) -> Result<T, WriteError> {
+        self.spool.write(move |connection| Ok::<_, WriteError>(job(connection)?), |_| {}).await
+    }
 }
 
 /// Runs a courier for every endpoint that there is, until it is told to stop, or the resources or the spool are gone.

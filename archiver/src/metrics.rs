@@ -21,6 +21,7 @@ pub struct Metrics {
     backlog: IntGaugeVec,
     free: IntGaugeVec,
     released: IntCounterVec,
+    sessions: IntGaugeVec,
 }
 
 impl Metrics {
@@ -50,6 +51,7 @@ impl Metrics {
             backlog: gauge("imarchive_pending_messages", "Messages waiting for an endpoint.", &["endpoint"])?,
             free: gauge("imarchive_spool_free_bytes", "Bytes that may be written yet.", &[])?,
             released: counter("imarchive_released_batches_total", "Batches dropped early for want of room.", &[])?,
+            sessions: gauge("imarchive_sessions", "Mails under way to an endpoint, each in a session.", &["endpoint"])?,
             requests,
             registry,
         })
@@ -115,10 +117,16 @@ impl Metrics {
         self.released.with_label_values::<&str>(&[]).inc_by(batches);
     }
 
+    /// So many mails are under way to an endpoint now.
+    pub fn sessions(&self, endpoint: &str, count: usize) {
+        self.sessions.with_label_values(&[endpoint]).set(i64::try_from(count).unwrap_or(i64::MAX));
+    }
+
     /// An endpoint is gone: nothing waits for it any more, and it is not told of.
     pub fn gone(&self, endpoint: &str) {
         // It may never have been told of.
         let _ = self.backlog.remove_label_values(&[endpoint]);
+        let _ = self.sessions.remove_label_values(&[endpoint]);
     }
 
     /// The text that Prometheus reads.

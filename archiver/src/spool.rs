@@ -46,6 +46,8 @@ pub mod renew;
 pub mod retain;
 pub mod room;
 pub(crate) mod schema;
+pub mod split;
+pub mod tries;
 mod upkeep;
 
 use readers::Readers;

@@ -6,6 +6,8 @@ mod archive;
 mod certificates;
 #[path = "support/core.rs"]
 mod core;
+#[path = "journey/delivery.rs"]
+mod delivery;
 #[path = "journey/earlier.rs"]
 mod earlier;
 #[path = "journey/endpoint_deletion.rs"]

@@ -8,7 +8,7 @@ mod certificates;
 mod scripted;
 
 use archive::{HOST, PORT, address, envelope, open};
-use archiver::smtp::{Envelope, SendFailure};
+use archiver::smtp::{Envelope, SendFailure, Session};
 use certificates::Authority;
 use imarchive_crds::{Reason, Stage};
 use scripted::{Act, Host, Listener, Step};
@@ -25,6 +25,13 @@ fn host(extensions: &'static str, acts: &[(Step, Act)]) -> (Host, Authority) {
     (Host::new(PORT, listener), authority)
 }
 
+/// A session in which a mail was taken.
+async fn warm(host: &Host, authority: &Authority) -> Session {
+    let mut session = open(host, authority).await.expect("opened");
+    session.send(&envelope(), b"warm\r\n").await.expect("taken");
+    session
+}
+
 fn two() -> Envelope {
     Envelope { recipients: vec![address("a@x.example"), address("b@x.example")], ..envelope() }
 }
@@ -36,12 +43,12 @@ fn refused() -> (Step, Act) {
 /// The first word of each command of the mails, and how often the server waited for more meanwhile.
 async fn words(extensions: &'static str, envelope: &Envelope, mail: &[u8]) -> (String, usize) {
     let (host, authority) = host(extensions, &[]);
-    let mut session = open(&host, &authority).await.expect("opened");
-    let waited = host.waits();
+    let mut session = warm(&host, &authority).await;
+    let (waited, said) = (host.waits(), host.commands().len());
     session.send(envelope, mail).await.expect("sent");
-    assert_eq!(host.mails(), [mail]);
+    assert_eq!(host.mails()[1..], [mail]);
     let words: Vec<String> =
-        host.commands()[4..].iter().map(|line| line.split(' ').next().expect("a word").to_owned()).collect();
+        host.commands()[said..].iter().map(|line| line.split(' ').next().expect("a word").to_owned()).collect();
     (words.join(" "), host.waits() - waited)
 }
 
@@ -61,6 +68,17 @@ async fn a_mail_takes_as_few_round_trips_as_the_server_allows() {
         // The mail and its dot are two writes.
         let dot = usize::from(said.ends_with("DATA"));
         assert!((round_trips..=round_trips + dot).contains(&waits), "{extensions:?}: {waits}");
+    }
+}
+
+#[tokio::test]
+async fn a_server_that_answers_a_command_twice_is_found_out_by_the_first_mail() {
+    for step in [Step::Auth, Step::Mail, Step::Rcpt] {
+        let (host, authority) = host(BOTH, &[(step, Act::Early("250 2.0.0 ok\r\n"))]);
+        let mut session = open(&host, &authority).await.expect("opened");
+        let failure = session.send(&envelope(), MAIL).await.expect_err("an answer too many");
+        assert_eq!(failure.failure().reason, Reason::ProtocolError, "{step:?}");
+        assert!(host.mails().is_empty(), "{step:?}");
     }
 }
 
@@ -85,23 +103,28 @@ async fn what_was_offered_in_plain_text_is_not_used() {
 
 #[tokio::test]
 async fn a_refused_recipient_refuses_the_mail_that_flies_with_it() {
-    let (host, authority) = host(
-        BOTH,
-        &[refused(), (Step::Rcpt, Act::Usual), (Step::Dot, Act::Say("503 5.5.1 nobody\r\n")), (Step::Dot, Act::Usual)],
-    );
-    let mut session = open(&host, &authority).await.expect("opened");
+    let acts = [
+        (Step::Rcpt, Act::Usual),
+        refused(),
+        (Step::Rcpt, Act::Usual),
+        (Step::Dot, Act::Usual),
+        (Step::Dot, Act::Say("503 5.5.1 nobody\r\n")),
+        (Step::Dot, Act::Usual),
+    ];
+    let (host, authority) = host(BOTH, &acts);
+    let mut session = warm(&host, &authority).await;
     let failure = session.send(&envelope(), MAIL).await.expect_err("refused");
     assert!(matches!(failure, SendFailure::Before(_)), "{failure}");
     assert_eq!((failure.failure().stage, failure.failure().reason), (Stage::Recipient, Reason::RecipientRejected));
     assert_eq!(host.commands().last().map(String::as_str), Some("RSET"));
     session.send(&envelope(), MAIL).await.expect("sent");
-    assert_eq!(session.sent(), 1);
+    assert_eq!(session.sent(), 2);
 }
 
 #[tokio::test]
 async fn a_mail_taken_for_nobody_may_be_with_the_archive() {
-    let (host, authority) = host(BOTH, &[refused()]);
-    let mut session = open(&host, &authority).await.expect("opened");
+    let (host, authority) = host(BOTH, &[(Step::Rcpt, Act::Usual), refused()]);
+    let mut session = warm(&host, &authority).await;
     let failure = session.send(&envelope(), MAIL).await.expect_err("strange");
     assert!(matches!(failure, SendFailure::Ambiguous(_)), "{failure}");
     assert!(!session.is_usable());
@@ -136,8 +159,8 @@ async fn of_several_recipients_one_refused_is_enough_to_send_to_nobody() {
 async fn an_answer_before_the_mail_was_there_does_not_count() {
     let mail = b"0123456789abcde\r\n".repeat(40_000);
     for (words, may_have_it) in [("250 2.0.0 taken\r\n", true), ("554 5.7.1 no\r\n", false)] {
-        let (host, authority) = host(BOTH, &[(Step::Data, Act::Say(words))]);
-        let mut session = open(&host, &authority).await.expect("opened");
+        let (host, authority) = host(BOTH, &[(Step::Data, Act::Usual), (Step::Data, Act::Say(words))]);
+        let mut session = warm(&host, &authority).await;
         let failure = session.send(&envelope(), &mail).await.expect_err("too early");
         assert_eq!(matches!(failure, SendFailure::Ambiguous(_)), may_have_it, "{failure}");
         assert!(!session.is_usable());

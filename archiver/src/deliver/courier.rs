@@ -1,39 +1,71 @@
-//! The courier: brings one endpoint's batches to its archive.
+//! The courier: brings one endpoint's batches to its archive, in as many sessions as the archive likes.
+//!
+//! One task decides; what takes time are tasks of their own, which come back to it: mails that were made ready, trips, and
+//! the commits of what was taken. A batch is busy from the moment it is chosen until the last of them is over.
 
-use std::{path::Path, sync::Arc};
+use std::{
+    collections::{BTreeSet, VecDeque},
+    sync::Arc,
+};
 
-use imarchive_crds::{Reason, RetryLogRow, Stage, ladder};
-use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
-use tokio::time::{Duration, Instant, sleep_until};
-use tracing::{info, warn};
+use imarchive_crds::{Reason, ladder};
+use tokio::{
+    task::JoinSet,
+    time::{Duration, Instant, sleep_until},
+};
 
 use super::{
     Office,
+    plan::Plan,
     step::{Step, decide},
+    stock::{self, MAILS, Ready},
+    trip::{Back, Kept, credentials, trip},
 };
 use crate::{
-    classify::{Context, Verdict, classify},
     directory::{AcceptedServer, Endpoint},
-    render,
-    smtp::{Credentials, Envelope, Failure, Journal, SendFailure, Session},
-    spool::{WriteError, batch, earlier::earlier, outage},
+    smtp::Credentials,
+    spool::{WriteError, outage, tries},
 };
-
-/// Mails in one session: some archives close longer ones.
-const MAILS_A_SESSION: u32 = 100;
 
 /// How often it is seen during an outage whether the mounted credentials changed: the kubelet tells nobody.
 const CREDENTIALS_SEEN: Duration = Duration::from_secs(5);
+/// Nothing is known to change earlier.
+const IDLE: Duration = Duration::from_secs(3600);
+/// Mails taken and not written down yet: so many could be sent again after a crash.
+const UNWRITTEN: usize = 32;
 
 /// Brings one endpoint's batches to its archive.
 pub(super) struct Courier {
-    office: Office,
-    endpoint: String,
-    session: Option<(String, Session)>,
+    pub(super) office: Office,
+    pub(super) name: String,
+    pub(super) plan: Plan,
+    /// As the spool has it; read again when it may have changed.
+    pub(super) record: Option<outage::Record>,
+    stock: VecDeque<Ready>,
+    /// Chosen, under way, or taken and not written down yet.
+    pub(super) busy: BTreeSet<i64>,
+    pub(super) unwritten: usize,
+    preparing: bool,
+    /// How often something may have changed.
+    looks: u64,
+    /// Until something changes there is nothing more to make ready; `None`: nobody looked.
+    idle_until: Option<Instant>,
+    pub(super) sessions: Vec<Kept>,
+    pub(super) tasks: JoinSet<Result<Done, WriteError>>,
     /// By the monotonic clock: when the rung of this attempt, by outage and number, ends at the latest.
-    rung: Option<((i64, u32), Instant)>,
+    pub(super) rung: Option<((i64, u32), Instant)>,
     /// What was last tried: with another one it is tried at once.
     tried: Option<Key>,
+}
+
+/// What comes back to the courier.
+pub(super) enum Done {
+    /// These were made ready; and how long there is nothing else to do, when there was not at this look.
+    Ready(Vec<Ready>, Option<Duration>, u64),
+    Back(Endpoint, Back),
+    /// Written down as delivered, which ended an outage or did not.
+    Delivered(i64, bool),
+    Closed,
 }
 
 /// What opens an archive's door: the connection's fingerprint, and the credentials if they could be read.
@@ -44,8 +76,23 @@ struct Key {
 }
 
 impl Courier {
-    pub(super) fn new(office: Office, endpoint: String) -> Self {
-        Self { office, endpoint, session: None, rung: None, tried: None }
+    pub(super) fn new(office: Office, name: String) -> Self {
+        Self {
+            office,
+            name,
+            plan: Plan::new(),
+            record: None,
+            stock: VecDeque::new(),
+            busy: BTreeSet::new(),
+            unwritten: 0,
+            preparing: false,
+            looks: 0,
+            idle_until: None,
+            sessions: Vec::new(),
+            tasks: JoinSet::new(),
+            rung: None,
+            tried: None,
+        }
     }
 
     /// Delivers until the endpoint is gone, or it is told to stop.
@@ -54,55 +101,195 @@ impl Courier {
         let mut sealed = self.office.sealed.clone();
         let mut stopping = self.office.stopping.clone();
         while !*stopping.borrow_and_update() {
+            let (Ok(other_resources), Ok(more)) = (resources.has_changed(), sealed.has_changed()) else {
+                return Ok(());
+            };
             // Marked as seen before they are looked at: what changes meanwhile wakes the wait below.
             resources.mark_unchanged();
             sealed.mark_unchanged();
-            let Some(endpoint) = resources.borrow().endpoints.get(&self.endpoint).cloned() else { break };
-            let step = self.step(&endpoint).await?;
-            if let (Step::Deliver(batch), Some(accepted)) = (step, &endpoint.accepted) {
-                self.deliver(&endpoint, accepted, batch).await?;
-                continue;
+            if other_resources {
+                self.put_back().await?;
             }
-            self.close().await;
-            let wake = match step {
-                Step::Wait(wait) => Instant::now() + wait.min(CREDENTIALS_SEEN),
-                _ => Instant::now() + Duration::from_secs(3600),
-            };
+            if other_resources || more {
+                self.look_again();
+            }
+            let Some(endpoint) = resources.borrow().endpoints.get(&self.name).cloned() else { break };
+            let wake = self.work(&endpoint).await?;
+            self.office.metrics.sessions(&self.name, self.plan.at_work());
             tokio::select! {
-                changed = resources.changed() => if changed.is_err() { return Ok(()) },
-                changed = sealed.changed() => if changed.is_err() { return Ok(()) },
+                Some(done) = self.tasks.join_next() => {
+                    self.done(done.unwrap_or_else(|panic| Err(WriteError::Fatal(panic.to_string())))?).await?;
+                }
+                changed = resources.changed() => {
+                    if changed.is_err() { return Ok(()) }
+                    resources.mark_changed();
+                }
+                changed = sealed.changed() => {
+                    if changed.is_err() { return Ok(()) }
+                    sealed.mark_changed();
+                }
                 changed = stopping.changed() => if changed.is_err() { return Ok(()) },
-                () = sleep_until(wake) => {}
+                () = sleep_until(wake) => self.look_again(),
             }
         }
-        self.close().await;
+        self.end().await
+    }
+
+    /// What is under way comes to its end, and nothing else begins.
+    async fn end(mut self) -> Result<(), WriteError> {
+        while let Some(done) = self.tasks.join_next().await {
+            self.done(done.unwrap_or_else(|panic| Err(WriteError::Fatal(panic.to_string())))?).await?;
+        }
+        self.put_back().await?;
+        self.office.metrics.sessions(&self.name, 0);
+        for session in std::mem::take(&mut self.sessions) {
+            session.close().await;
+        }
         Ok(())
     }
 
-    async fn step(&mut self, endpoint: &Endpoint) -> Result<Step, WriteError> {
-        let (name, uid) = (self.endpoint.clone(), endpoint.uid.clone());
-        let look = move |connection: &_| Ok((outage::read(connection, &name, &uid)?, batch::next(connection, &name)?));
-        let (record, next) = self.office.spool.read(look).await?;
-        let now = (self.office.now)();
-        let fresh = endpoint.accepted.as_ref().is_some_and(|accepted| self.is_fresh(accepted, &record));
-        let step = decide(endpoint, &record, next, fresh, now);
-        Ok(match (step, &record.outage) {
-            (Step::Wait(wait), Some(outage)) => {
-                let attempt = (record.number, outage.attempts);
-                let ends = match self.rung {
-                    Some((rung, ends)) if rung == attempt => ends,
-                    _ => Instant::now() + ladder::delay(&endpoint.retry, outage.attempts, &endpoint.uid),
-                };
-                self.rung = Some((attempt, ends));
-                let left = ends.saturating_duration_since(Instant::now());
-                match (next, left.is_zero()) {
-                    // The wall clock went back meanwhile; the wait was long enough all the same.
-                    (Some(batch), true) => Step::Deliver(batch),
-                    _ => Step::Wait(wait.min(left)),
-                }
+    /// Begins all that may begin now; answers when there may be more.
+    async fn work(&mut self, endpoint: &Endpoint) -> Result<Instant, WriteError> {
+        let now = Instant::now();
+        let step = self.step(endpoint).await?;
+        let (Step::Deliver, Some(accepted)) = (step, &endpoint.accepted) else {
+            self.put_back().await?;
+            self.close_beyond(0);
+            return Ok(match step {
+                Step::Wait(wait) => now + wait.min(CREDENTIALS_SEEN),
+                _ => now + IDLE,
+            });
+        };
+        let outage = self.record.as_ref().is_some_and(|record| record.outage.is_some());
+        let most = self.plan.sessions(endpoint.delivery.max_connections, outage);
+        let mut wake = self.idle_until.unwrap_or(now + IDLE);
+        while self.plan.at_work() < most && self.unwritten < UNWRITTEN {
+            if let Some(until) = self.plan.not_before().filter(|until| *until > now) {
+                wake = wake.min(until);
+                break;
             }
-            (step, _) => step,
-        })
+            let Some(ready) = self.stock.pop_front() else { break };
+            self.send(endpoint, accepted, ready, now);
+        }
+        let low = if outage { self.stock.is_empty() && self.busy.is_empty() } else { self.stock.len() < MAILS / 2 };
+        if low && !self.preparing && self.idle_until.is_none_or(|until| until <= now) {
+            self.prepare(accepted, if outage { 1 } else { MAILS });
+        }
+        let nothing_left = self.stock.is_empty() && !self.preparing;
+        self.close_beyond(if nothing_left { 0 } else { most.saturating_sub(self.plan.at_work()) });
+        Ok(wake)
+    }
+
+    fn send(&mut self, endpoint: &Endpoint, accepted: &AcceptedServer, ready: Ready, now: Instant) {
+        self.plan.begun(ready.batch, endpoint.delivery.max_mails_per_minute, now);
+        let kept = std::iter::from_fn(|| self.sessions.pop()).find(|kept| kept.serves(accepted));
+        if kept.is_none() {
+            self.tried = Some(self.key(accepted));
+        }
+        let (office, endpoint, accepted) = (self.office.clone(), endpoint.clone(), Arc::new(accepted.clone()));
+        self.tasks.spawn(async move { Ok(Done::Back(endpoint, trip(office, accepted, ready, kept).await)) });
+    }
+
+    /// Chooses what is tried next, and makes it ready.
+    fn prepare(&mut self, accepted: &AcceptedServer, most: usize) {
+        self.preparing = true;
+        let (office, name, busy) = (self.office.clone(), self.name.clone(), self.busy.clone());
+        let (accepted, suspects) = (Arc::new(accepted.clone()), self.plan.suspected());
+        let (now, look) = ((self.office.now)(), self.looks);
+        self.tasks.spawn(async move {
+            let (endpoint, limit) = (name.clone(), most + busy.len() + suspects.len());
+            let read = move |connection: &_| {
+                Ok((tries::due(connection, &endpoint, now, limit)?, tries::next_at(connection, &endpoint)?))
+            };
+            let (due, next_at) = office.spool.read(read).await?;
+            let free: Vec<i64> = due.into_iter().filter(|batch| !busy.contains(batch)).collect();
+            let (refused, mut chosen): (Vec<_>, Vec<_>) = free.into_iter().partition(|batch| suspects.contains(batch));
+            // While another is under way it is not known yet what is to be done about them.
+            if chosen.is_empty() && busy.is_empty() {
+                chosen = refused;
+            }
+            chosen.truncate(most);
+            let wait = next_at.map_or(IDLE, |at| Duration::try_from(at.duration_since(now)).unwrap_or_default());
+            let idle = chosen.is_empty().then_some(wait.clamp(Duration::from_secs(1), IDLE));
+            Ok(Done::Ready(stock::prepare(&office, &name, &accepted, chosen).await?, idle, look))
+        });
+    }
+
+    async fn done(&mut self, done: Done) -> Result<(), WriteError> {
+        match done {
+            Done::Ready(ready, idle, look) => {
+                self.preparing = false;
+                // Something may have been sealed since.
+                self.idle_until = idle.filter(|_| look == self.looks).map(|wait| Instant::now() + wait);
+                self.busy.extend(ready.iter().map(|ready| ready.batch));
+                self.stock.extend(ready);
+            }
+            Done::Back(endpoint, back) => self.back(endpoint, back).await?,
+            Done::Delivered(batch, recovered) => self.written(batch, recovered),
+            Done::Closed => {}
+        }
+        Ok(())
+    }
+
+    /// Something may be different from what it was.
+    pub(super) fn look_again(&mut self) {
+        self.looks += 1;
+        self.record = None;
+        self.idle_until = None;
+    }
+
+    /// What was made ready is not tried for now.
+    pub(super) async fn put_back(&mut self) -> Result<(), WriteError> {
+        let batches: Vec<i64> = self.stock.drain(..).map(|ready| ready.batch).collect();
+        if batches.is_empty() {
+            return Ok(());
+        }
+        self.busy.retain(|batch| !batches.contains(batch));
+        let undo = move |connection: &_| batches.iter().try_for_each(|batch| tries::not_tried(connection, *batch));
+        self.office.write(undo).await
+    }
+
+    /// Says goodbye in the sessions beyond the first `count` that wait for a mail.
+    fn close_beyond(&mut self, count: usize) {
+        for session in self.sessions.split_off(count.min(self.sessions.len())) {
+            self.tasks.spawn(async move {
+                session.close().await;
+                Ok(Done::Closed)
+            });
+        }
+    }
+
+    async fn step(&mut self, endpoint: &Endpoint) -> Result<Step, WriteError> {
+        let record = match self.record.take() {
+            Some(record) => record,
+            None => {
+                let (name, uid) = (self.name.clone(), endpoint.uid.clone());
+                self.office.spool.read(move |connection| outage::read(connection, &name, &uid)).await?
+            }
+        };
+        let step = self.decide(endpoint, &record);
+        self.record = Some(record);
+        Ok(step)
+    }
+
+    fn decide(&mut self, endpoint: &Endpoint, record: &outage::Record) -> Step {
+        let Some(outage) = &record.outage else { return decide(endpoint, record, false, (self.office.now)()) };
+        let fresh = endpoint.accepted.as_ref().is_some_and(|accepted| self.is_fresh(accepted, record));
+        let Step::Wait(wait) = decide(endpoint, record, fresh, (self.office.now)()) else {
+            return decide(endpoint, record, fresh, (self.office.now)());
+        };
+        let attempt = (record.number, outage.attempts);
+        let ends = match self.rung {
+            Some((rung, ends)) if rung == attempt => ends,
+            _ => Instant::now() + ladder::delay(&endpoint.retry, outage.attempts, &endpoint.uid),
+        };
+        self.rung = Some((attempt, ends));
+        let left = ends.saturating_duration_since(Instant::now());
+        match left.is_zero() {
+            // The wall clock went back meanwhile; the wait was long enough all the same.
+            true => Step::Deliver,
+            false => Step::Wait(wait.min(left)),
+        }
     }
 
     /// Whether something else opens the door now than what was tried: another connection, or other credentials. This
@@ -119,152 +306,5 @@ impl Courier {
     fn key(&self, accepted: &AcceptedServer) -> Key {
         let credentials = credentials(&self.office.credentials, accepted.server.credentials.as_deref());
         Key { fingerprint: accepted.fingerprint.clone(), credentials: credentials.map_err(drop) }
-    }
-
-    /// One attempt, or two when the session had grown old.
-    async fn deliver(&mut self, endpoint: &Endpoint, accepted: &AcceptedServer, batch: i64) -> Result<(), WriteError> {
-        self.tried = Some(self.key(accepted));
-        let Some(mail) = self.mail(endpoint, accepted, batch).await? else { return Ok(()) };
-        let mut outcome = self.send(accepted, &mail).await;
-        if matches!(&outcome, Err((failure, context)) if classify(failure, *context) == Verdict::Stale) {
-            self.session = None;
-            outcome = self.send(accepted, &mail).await;
-        }
-        match outcome {
-            Ok(reply) => self.delivered(endpoint, batch, reply).await,
-            Err((failure, _)) => {
-                self.session = None;
-                self.failed(endpoint, batch, failure.failure()).await
-            }
-        }
-    }
-
-    async fn send(&mut self, accepted: &AcceptedServer, mail: &[u8]) -> Result<String, (SendFailure, Context)> {
-        let server = &accepted.server;
-        let kept = self.session.take().filter(|(fingerprint, session)| {
-            *fingerprint == accepted.fingerprint && session.is_usable() && session.sent() < MAILS_A_SESSION
-        });
-        let mut session = match kept {
-            Some((_, session)) => session,
-            None => self.open(accepted).await.map_err(|failure| (failure.into(), Context::default()))?,
-        };
-        let context = Context { reused: session.sent() > 0, ..Context::default() };
-        let envelope = Envelope { from: server.from.clone(), recipients: server.recipients.clone() };
-        let sent = session.send(&envelope, mail).await;
-        self.session = Some((accepted.fingerprint.clone(), session));
-        sent.map(|reply| reply.to_string()).map_err(|failure| (failure, context))
-    }
-
-    async fn open(&self, accepted: &AcceptedServer) -> Result<Session, Failure> {
-        let credentials = credentials(&self.office.credentials, accepted.server.credentials.as_deref())?;
-        self.office.client.open(&accepted.server, credentials.as_ref(), &mut Journal::default()).await
-    }
-
-    async fn close(&mut self) {
-        if let Some((_, session)) = self.session.take() {
-            // All mails of the session are answered for; how it ends is of no consequence.
-            let _ = session.quit().await;
-        }
-    }
-
-    /// The mail of `batch`: rendered and stored before its first attempt, and the same bytes ever after. `None`: the batch
-    /// is damaged, and was set aside.
-    async fn mail(
-        &self,
-        endpoint: &Endpoint,
-        accepted: &AcceptedServer,
-        id: i64,
-    ) -> Result<Option<Vec<u8>>, WriteError> {
-        if let Some(mail) = self.office.spool.read(move |connection| batch::mail(connection, id)).await? {
-            return Ok(Some(mail));
-        }
-        let (name, server) = (endpoint.name.clone(), accepted.server.clone());
-        let resources = self.office.resources.borrow().clone();
-        let render = move |connection: &_| {
-            let sealed = batch::load(connection, id)?;
-            let transcript =
-                render::transcript(&sealed.endpoint, &sealed.source, &sealed.conversation, &sealed.messages);
-            let form = render::Form {
-                from: &server.from,
-                from_header: server.from_header,
-                message_type: server.message_type.as_deref(),
-                belongs: &|user| resources.table.belongs(user, &name),
-                replaces: None,
-                earlier: &earlier(connection, &sealed)?,
-            };
-            Ok((transcript.digest == sealed.digest).then(|| render::mail(&sealed, &transcript, &form)))
-        };
-        let rendered = self.office.spool.read(render).await;
-        let Some(mail) =
-            rendered.inspect_err(|error| warn!(batch = id, %error, "a batch cannot be read")).ok().flatten()
-        else {
-            let damaged = "damaged: the messages are not those that were sealed";
-            self.write(move |connection| batch::hold(connection, id, damaged)).await?;
-            return Ok(None);
-        };
-        let mail = Arc::new(mail);
-        let kept = mail.clone();
-        self.write(move |connection| batch::store_mail(connection, id, &kept)).await?;
-        Ok(Some(Arc::unwrap_or_clone(mail)))
-    }
-
-    async fn delivered(&mut self, endpoint: &Endpoint, id: i64, reply: String) -> Result<(), WriteError> {
-        let (name, uid, now) = (self.endpoint.clone(), endpoint.uid.clone(), (self.office.now)());
-        let recovered = self
-            .write(move |connection| {
-                let record = outage::read(connection, &name, &uid)?;
-                batch::delivered(connection, id, &reply, now)?;
-                outage::end(connection, &name)?;
-                Ok(record.outage.is_some())
-            })
-            .await?;
-        self.rung = None;
-        self.office.metrics.delivered(&self.endpoint);
-        if recovered {
-            info!(endpoint = self.endpoint, "the outage is over");
-            self.office.turned.send_modify(|count| *count += 1);
-        }
-        Ok(())
-    }
-
-    async fn failed(&mut self, endpoint: &Endpoint, id: i64, failure: &Failure) -> Result<(), WriteError> {
-        let (name, uid, now) = (self.endpoint.clone(), endpoint.uid.clone(), (self.office.now)());
-        let words = failure.to_string();
-        let row = RetryLogRow {
-            attempt: 0,
-            at: Time(now),
-            stage: failure.stage,
-            reason: Some(failure.reason),
-            code: failure.code().map(i32::from),
-            message: failure.words(),
-            notified_at: None,
-        };
-        warn!(endpoint = self.endpoint, failure = words, "a delivery failed; its batch is kept and tried again");
-        self.write(move |connection| {
-            batch::failed(connection, id, &words)?;
-            outage::failed(connection, &name, &uid, row.clone(), now)
-        })
-        .await?;
-        self.office.metrics.failed(&self.endpoint, failure.reason);
-        self.office.turned.send_modify(|count| *count += 1);
-        Ok(())
-    }
-
-    async fn write<T: Send + 'static>(
-        &self,
-        job: impl Fn(&rusqlite::Connection) -> rusqlite::Result<T> + Send + Sync + 'static,
-    ) -> Result<T, WriteError> {
-        self.office.spool.write_waiting(job).await
-    }
-}
-
-/// The content of the Secret that a server names, as it is mounted now.
-fn credentials(folder: &Path, secret: Option<&str>) -> Result<Option<Credentials>, Failure> {
-    let Some(secret) = secret else { return Ok(None) };
-    let missing = |detail: String| Failure::new(Stage::Auth, Reason::SecretMissing, detail);
-    match Credentials::read(&folder.join(secret)) {
-        Ok(Some(credentials)) => Ok(Some(credentials)),
-        Ok(None) => Err(missing(format!("the Secret {secret} does not exist, or lacks username or password"))),
-        Err(error) => Err(missing(format!("the Secret {secret} cannot be used: {error}"))),
     }
 }

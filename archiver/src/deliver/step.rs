@@ -1,4 +1,4 @@
-//! What a courier does next: decided from what is known, and the time.
+//! Whether a courier may deliver now: decided from what is known, and the time.
 
 use std::time::Duration;
 
@@ -7,26 +7,27 @@ use jiff::Timestamp;
 
 use crate::{directory::Endpoint, spool::outage::Record};
 
-/// What a courier does next.
+/// Whether a courier may deliver.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Step {
-    /// Nothing, until something is sealed or the resources change.
+    /// Not until the resources change.
     Rest,
-    /// Nothing, for so long.
+    /// Not for so long.
     Wait(Duration),
-    /// Delivers this batch.
-    Deliver(i64),
+    /// It may.
+    Deliver,
 }
 
-/// What is to be done for `endpoint`, whose least tried waiting batch is `next`. `fresh`: its connection is another than
-/// the one that failed.
-pub(super) fn decide(endpoint: &Endpoint, record: &Record, next: Option<i64>, fresh: bool, now: Timestamp) -> Step {
-    let Some(batch) = next.filter(|_| endpoint.accepted.is_some() && !endpoint.suspend) else { return Step::Rest };
-    let Some(outage) = record.outage.as_ref().filter(|_| !fresh) else { return Step::Deliver(batch) };
+/// What is to be done for `endpoint`. `fresh`: its connection is another than the one that failed.
+pub(super) fn decide(endpoint: &Endpoint, record: &Record, fresh: bool, now: Timestamp) -> Step {
+    if endpoint.accepted.is_none() || endpoint.suspend {
+        return Step::Rest;
+    }
+    let Some(outage) = record.outage.as_ref().filter(|_| !fresh) else { return Step::Deliver };
     let next_at = ladder::next_attempt_at(&endpoint.retry, outage, &endpoint.uid, now);
     match Duration::try_from(next_at.duration_since(now)) {
         Ok(wait) if !wait.is_zero() => Step::Wait(wait),
-        _ => Step::Deliver(batch),
+        _ => Step::Deliver,
     }
 }
 
@@ -60,6 +61,7 @@ mod tests {
             suspend: false,
             batching: Batching::default(),
             retry: Retry::default(),
+            delivery: Default::default(),
             secrets: Default::default(),
         }
     }
@@ -70,19 +72,19 @@ mod tests {
 
     #[test]
     fn a_batch_is_delivered_at_once_while_all_is_well() {
-        assert_eq!(decide(&endpoint(), &Record::default(), Some(7), false, at(0)), Step::Deliver(7));
+        assert_eq!(decide(&endpoint(), &Record::default(), false, at(0)), Step::Deliver);
     }
 
     #[test]
     fn a_failure_waits_for_the_rung_and_is_then_tried_again() {
-        let Step::Wait(wait) = decide(&endpoint(), &failing(), Some(7), false, at(1000)) else { panic!("no wait") };
+        let Step::Wait(wait) = decide(&endpoint(), &failing(), false, at(1000)) else { panic!("no wait") };
         assert!(wait >= Duration::from_secs(3600) && wait <= Duration::from_secs(3780), "{wait:?}");
-        assert_eq!(decide(&endpoint(), &failing(), Some(7), false, at(1000 + 3780)), Step::Deliver(7));
+        assert_eq!(decide(&endpoint(), &failing(), false, at(1000 + 3780)), Step::Deliver);
     }
 
     #[test]
     fn another_connection_is_tried_at_once() {
-        assert_eq!(decide(&endpoint(), &failing(), Some(7), true, at(1000)), Step::Deliver(7));
+        assert_eq!(decide(&endpoint(), &failing(), true, at(1000)), Step::Deliver);
     }
 
     #[test]
@@ -90,7 +92,7 @@ mod tests {
         let suspended = Endpoint { suspend: true, ..endpoint() };
         let untested = Endpoint { accepted: None, ..endpoint() };
         for endpoint in [suspended, untested] {
-            assert_eq!(decide(&endpoint, &Record::default(), Some(7), false, at(0)), Step::Rest);
+            assert_eq!(decide(&endpoint, &Record::default(), false, at(0)), Step::Rest);
         }
     }
 }

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 
-use imarchive_crds::{ArchivingEndpoint, Batching, Connection, Retry, Server, hex};
+use imarchive_crds::{ArchivingEndpoint, Batching, Connection, Delivery, Retry, Server, hex};
 use kube::ResourceExt;
 use sha2::{Digest, Sha256};
 use tracing::warn;
@@ -22,6 +22,8 @@ pub struct Endpoint {
     pub batching: Batching,
     /// When a failed delivery is tried again.
     pub retry: Retry,
+    /// How hard the archive may be pressed.
+    pub delivery: Delivery,
     /// The Secrets with its credentials: that of the spec, which may not be accepted yet, and that of what is.
     pub secrets: BTreeSet<String>,
 }
@@ -71,6 +73,7 @@ pub(super) fn parse(endpoint: &ArchivingEndpoint) -> Endpoint {
         suspend: spec.suspend,
         batching: spec.batching.clone(),
         retry: spec.retry.clone(),
+        delivery: spec.delivery.clone(),
     }
 }
 

@@ -1,7 +1,7 @@
 //! Sends mails in an open session (RFC 5321 3.3), in as few round trips as the server allows.
 //!
 //! Where the server offers PIPELINING (RFC 2920), the envelope is one flight. A mail to one recipient goes with it: as one
-//! chunk (RFC 3030), or up to DATA. To several, the envelope is answered first: the mail is for all of them or for nobody.
+//! chunk (RFC 3030) from a session's second mail on, or up to DATA. To several, the envelope is answered first: the mail is for all of them or for nobody.
 
 use imarchive_crds::{Address, Reason, Stage};
 use tokio::time::Instant;
@@ -69,7 +69,9 @@ impl Session {
                 }
                 self.data(mail).await
             }
-            (true, 1) if chunking && mail.len() <= CHUNK => {
+            // The first mail of a session shows that the server answers each command once: of one that does not, an answer
+            // too many would be taken for that to the mail.
+            (true, 1) if chunking && mail.len() <= CHUNK && self.sent > 0 => {
                 let last = format!("BDAT {} LAST", mail.len());
                 flight.push(&last);
                 self.at_once(&flight, mail).await

@@ -48,7 +48,7 @@ pub fn seal(connection: &Connection, spool: Uuid, sealing: &Sealing, now: Timest
         sequence,
         sealing.digest,
         last.map(|(_, digest)| digest),
-        message_id(spool, sealing, sequence),
+        message_id(spool, &sealing.endpoint_uid, sequence, &sealing.digest, 0, &sealing.from_domain),
         sealing.source,
         json(&sealing.conversation)?,
         json(&sealing.members)?,
@@ -68,23 +68,21 @@ pub fn seal(connection: &Connection, spool: Uuid, sealing: &Sealing, now: Timest
 }
 
 /// The same for the same batch and revision, and for no other: a receiver may drop a repeated Message-ID unread.
-fn message_id(spool: Uuid, sealing: &Sealing, sequence: i64) -> String {
-    let revision = 0;
-    let name = format!("{spool}/{}/{sequence}/{}/{revision}", sealing.endpoint_uid, sealing.digest);
+pub(super) fn message_id(
+    spool: Uuid,
+    endpoint_uid: &str,
+    sequence: i64,
+    digest: &str,
+    revision: i64,
+    from_domain: &str,
+) -> String {
+    let name = format!("{spool}/{endpoint_uid}/{sequence}/{digest}/{revision}");
     let hash = hex(&Sha256::digest(name)[..16]);
-    format!("{hash}@{}", sealing.from_domain)
+    format!("{hash}@{from_domain}")
 }
 
 fn json(value: &impl serde::Serialize) -> rusqlite::Result<String> {
     serde_json::to_string(value).map_err(|error| rusqlite::Error::ToSqlConversionFailure(error.into()))
-}
-
-/// The batch that `endpoint` is tried with next: the one least often tried in this outage, then the oldest.
-pub fn next(connection: &Connection, endpoint: &str) -> rusqlite::Result<Option<i64>> {
-    // That it is not delivered is said for the index of those.
-    let sql = "SELECT id FROM batch WHERE endpoint = ?1 AND state = 'waiting' AND state <> 'delivered'
-               ORDER BY attempts, sequence LIMIT 1";
-    connection.prepare_cached(sql)?.query_row([endpoint], |row| row.get(0)).optional()
 }
 
 /// The batch `id`, with its messages and their content.
@@ -182,13 +180,6 @@ pub(super) fn members(connection: &Connection, batch: i64) -> rusqlite::Result<V
     }
     let mut statement = connection.prepare_cached("SELECT message FROM copy WHERE batch = ?1")?;
     statement.query_map([batch], |row| row.get(0))?.collect()
-}
-
-/// Notes a failed attempt, and why. What was set aside meanwhile keeps the reason for that.
-pub fn failed(connection: &Connection, batch: i64, reason: &str) -> rusqlite::Result<()> {
-    let sql = "UPDATE batch SET attempts = attempts + 1,
-                      reason = CASE state WHEN 'waiting' THEN ?2 ELSE reason END WHERE id = ?1";
-    connection.prepare_cached(sql)?.execute((batch, reason)).map(drop)
 }
 
 /// The endpoints that `seq` has a copy for.

@@ -82,7 +82,7 @@ fn check_messages(connection: &Connection, faults: &mut Vec<String>) -> rusqlite
 
 /// Renders every undelivered batch's transcript again: its digest was fixed when it was sealed.
 fn check_batches(connection: &Connection, faults: &mut Vec<String>) -> rusqlite::Result<()> {
-    let sql = "SELECT id, endpoint, sequence FROM batch WHERE state <> 'delivered' ORDER BY id";
+    let sql = "SELECT id, endpoint, sequence FROM batch WHERE state NOT IN ('delivered', 'replaced') ORDER BY id";
     let mut statement = connection.prepare(sql)?;
     let rows = statement.query_map([], |row| Ok((row.get(0)?, row.get::<_, String>(1)?, row.get::<_, i64>(2)?)))?;
     for row in rows {

@@ -11,7 +11,7 @@ use super::ledger;
 mod appending;
 
 /// The newest format that this program knows.
-pub const FORMAT: i64 = 4;
+pub const FORMAT: i64 = 5;
 
 /// The tables of the first format.
 const TABLES: &str = "
@@ -118,6 +118,22 @@ const HELD_COPIES: &str = "
     UPDATE format SET version = 2, needs = 2;
 ";
 
+/// The fifth format: what is known of a batch beside its endpoint. Programs of the fourth may open it: to them a batch is tried
+/// whenever its endpoint is, and one that was split has no messages any more.
+const TRIED_BATCHES: &str = "
+    -- The ladder of a batch that was refused while others were taken: failures, and when it may be tried next.
+    ALTER TABLE batch ADD COLUMN refusals INTEGER NOT NULL DEFAULT 0;
+    ALTER TABLE batch ADD COLUMN next_at INTEGER;
+    -- Whether the archive may have the mail: 0 no, 1 it is being tried, 2 yes.
+    ALTER TABLE batch ADD COLUMN maybe INTEGER NOT NULL DEFAULT 0;
+    -- The connection whose block the mail was rendered by, and how often it was rendered anew since.
+    ALTER TABLE batch ADD COLUMN form TEXT;
+    ALTER TABLE batch ADD COLUMN revision INTEGER NOT NULL DEFAULT 0;
+    -- The batch that this one is a part of: sequence and digest. That one is in the state 'replaced'.
+    ALTER TABLE batch ADD COLUMN replaces TEXT;
+    UPDATE format SET version = 5;
+";
+
 /// Sets `connection` up for durable commits and makes the tables of a new file. Answers the spool's UUID, or the format
 /// number that the file needs when this program is too old for it.
 pub fn prepare(connection: &Connection) -> rusqlite::Result<Result<Uuid, i64>> {
@@ -171,6 +187,9 @@ pub fn migrate(connection: &Connection) -> rusqlite::Result<Result<Uuid, i64>> {
     }
     if version < 4 {
         appending::migrate(connection)?;
+    }
+    if version < 5 {
+        connection.execute_batch(TRIED_BATCHES)?;
     }
     Uuid::parse_str(&uuid).map(Ok).map_err(|_| rusqlite::Error::InvalidQuery)
 }

@@ -366,7 +366,10 @@ impl Peer {
     async fn chunk(&mut self, line: &str) -> Result<(), Over> {
         let size: usize = line.split(' ').nth(1).and_then(|size| size.parse().ok()).expect("a size");
         let refused = match self.listener.peek(Step::Data) {
-            Act::Usual => false,
+            Act::Usual => {
+                self.listener.take(Step::Data);
+                false
+            }
             _ => {
                 self.act(Step::Data).await?;
                 true
@@ -408,10 +411,7 @@ impl Peer {
                 tokio::time::sleep(wait).await;
                 self.say(&usual).await
             }
-            Act::Early(words) => {
-                self.say(words).await?;
-                self.say(&usual).await
-            }
+            Act::Early(words) => self.say(&format!("{words}{usual}")).await,
             Act::Reset => {
                 self.reset.store(true, Ordering::SeqCst);
                 Err(Over)

@@ -11,7 +11,7 @@ use crate::{
         batch::{self, Sealing},
         books::{Books, State, recount},
         lookup::{Whereabouts, lookup},
-        schema,
+        schema, tries,
     },
 };
 
@@ -58,7 +58,7 @@ fn seal(connection: &Connection, endpoint: &str) {
 }
 
 fn next(connection: &Connection, endpoint: &str) -> Option<i64> {
-    batch::next(connection, endpoint).expect("readable")
+    tries::due(connection, endpoint, Timestamp::UNIX_EPOCH, 1).expect("readable").first().copied()
 }
 
 /// All steps, and how many there were.
@@ -123,7 +123,7 @@ fn the_outcome_of_a_mail_that_was_being_sent_counts_although_it_is_held() {
     }
     turn_all(&connection, "journal", Turn::Hold);
     batch::delivered(&connection, 1, "250 taken", Timestamp::UNIX_EPOCH).expect("written");
-    batch::failed(&connection, 2, "Connect: ConnectRefused").expect("written");
+    tries::failed(&connection, 2, "Connect: ConnectRefused", false).expect("written");
     assert_eq!((check(&connection).delivered, check(&connection).held), (1, 1));
     assert_eq!(find(&connection, 2).copies[0].reason.as_deref(), Some(ENDPOINT_DELETED));
     turn_all(&connection, "journal", Turn::Release);
@@ -236,7 +236,7 @@ proptest! {
                 }
                 Op::Fail(endpoint) => {
                     if let Some(batch) = sending[endpoint].take() {
-                        batch::failed(&connection, batch, "Connect: ConnectRefused").expect("written");
+                        tries::failed(&connection, batch, "Connect: ConnectRefused", false).expect("written");
                     }
                 }
                 Op::Damage(endpoint) => {
