@@ -39,6 +39,7 @@ pub mod group;
 pub mod intact;
 pub mod ledger;
 pub mod lookup;
+pub mod mail;
 pub mod open;
 pub mod outage;
 mod readers;

@@ -22,6 +22,7 @@ use archiver::{
         deleted::{Turn, names, step},
         fsck::fsck,
         lookup::lookup,
+        mail, tries,
     },
 };
 use jiff::Timestamp;
@@ -153,12 +154,18 @@ fn the_writer_that_is_killed() {
             })
             .await;
             let next =
-                spool.read(|connection| batch::next(connection, "journal")).await.expect("readable").expect("sealed");
-            if spool.read(move |connection| batch::mail(connection, next)).await.expect("readable").is_none() {
-                write(&spool, move |connection| batch::store_mail(connection, next, &[b'x'; 3000])).await;
+                spool.read(|connection| tries::due(connection, "journal", Timestamp::MAX, 1)).await.expect("readable")
+                    [0];
+            if spool.read(move |connection| mail::read(connection, next)).await.expect("readable")
+                == mail::Stored::Nothing
+            {
+                write(&spool, move |connection| mail::store(connection, next, &[b'x'; 3000])).await;
             }
             match round % 4 {
-                0 => write(&spool, move |connection| batch::failed(connection, next, "Connect: ConnectRefused")).await,
+                0 => {
+                    write(&spool, move |connection| tries::failed(connection, next, "Connect: ConnectRefused", false))
+                        .await
+                }
                 1 => write(&spool, move |connection| batch::hold(connection, next, "a person's wish")).await,
                 _ => {
                     write(&spool, move |connection| batch::delivered(connection, next, "250 ok", Timestamp::UNIX_EPOCH))

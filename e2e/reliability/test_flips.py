@@ -44,7 +44,6 @@ def test_a_damaged_spool_is_started_on_or_refused(place, spool, found, record_pr
     assert [problem for outcome in outcomes for problem in outcome.problems] == []
 
 
-@pytest.mark.xfail(strict=True, reason="the bytes of a rendered mail are sent as they are read, without a digest of them")
 def test_a_rendered_mail_that_is_damaged_is_not_delivered(place, spool):
     outcome = flips.started(place, spool, flips.inside(spool, "mail", b'filename="transcript.json"', 300), 0)
     assert outcome.problems + outcome.wrong == []

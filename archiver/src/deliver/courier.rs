@@ -62,7 +62,8 @@ pub(super) struct Courier {
 pub(super) enum Done {
     /// These were made ready; and how long there is nothing else to do, when there was not at this look.
     Ready(Vec<Ready>, Option<Duration>, u64),
-    Back(Endpoint, Back),
+    /// A session is back from its trip.
+    Back(Box<(Endpoint, Back)>),
     /// Written down as delivered, which ended an outage or did not.
     Delivered(i64, bool),
     Closed,
@@ -187,7 +188,8 @@ impl Courier {
             self.tried = Some(self.key(accepted));
         }
         let (office, endpoint, accepted) = (self.office.clone(), endpoint.clone(), Arc::new(accepted.clone()));
-        self.tasks.spawn(async move { Ok(Done::Back(endpoint, trip(office, accepted, ready, kept).await)) });
+        self.tasks
+            .spawn(async move { Ok(Done::Back(Box::new((endpoint, trip(office, accepted, ready, kept).await)))) });
     }
 
     /// Chooses what is tried next, and makes it ready.
@@ -224,7 +226,7 @@ impl Courier {
                 self.busy.extend(ready.iter().map(|ready| ready.batch));
                 self.stock.extend(ready);
             }
-            Done::Back(endpoint, back) => self.back(endpoint, back).await?,
+            Done::Back(back) => self.back(back.0, back.1).await?,
             Done::Delivered(batch, recovered) => self.written(batch, recovered),
             Done::Closed => {}
         }

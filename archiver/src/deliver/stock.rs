@@ -5,6 +5,7 @@
 
 use std::sync::Arc;
 
+use sha2::{Digest, Sha256};
 use tokio::task::spawn_blocking;
 use tracing::warn;
 
@@ -12,7 +13,12 @@ use super::Office;
 use crate::{
     directory::AcceptedServer,
     render,
-    spool::{WriteError, batch, earlier::earlier, split, tries},
+    spool::{
+        WriteError, batch,
+        earlier::earlier,
+        mail::{self, Stored},
+        split, tries,
+    },
 };
 
 /// The most mails that are made ready at once.
@@ -39,18 +45,18 @@ pub(super) async fn prepare(
             break;
         }
         let mail = match stored(office, accepted, batch).await? {
-            Some(mail) => Arc::new(mail),
-            None => match rendered(office, endpoint, accepted, batch).await {
-                Some(mail) => {
-                    let mail = Arc::new(mail);
-                    fresh.push((batch, mail.clone()));
-                    mail
-                }
-                None => {
-                    damaged.push(batch);
-                    continue;
-                }
-            },
+            Stored::Mail(mail) => Some(Arc::new(mail)),
+            lacking => {
+                let mail = rendered(office, endpoint, accepted, batch).await.map(Arc::new);
+                let mail = mail
+                    .filter(|mail| !matches!(&lacking, Stored::Damaged(of) if of[..] != Sha256::digest(&**mail)[..]));
+                fresh.extend(mail.iter().map(|mail| (batch, mail.clone())));
+                mail
+            }
+        };
+        let Some(mail) = mail else {
+            damaged.push(batch);
+            continue;
         };
         bytes += mail.len();
         ready.push(Ready { batch, mail });
@@ -60,11 +66,11 @@ pub(super) async fn prepare(
     office
         .write(move |connection| {
             for (batch, mail) in &fresh {
-                batch::store_mail(connection, *batch, mail)?;
+                mail::store(connection, *batch, mail)?;
                 tries::formed(connection, *batch, &form)?;
             }
             tried.iter().try_for_each(|batch| tries::begun(connection, *batch))?;
-            let reason = "damaged: the messages are not those that were sealed";
+            let reason = "damaged: what is stored is not what was sealed";
             damaged.iter().try_for_each(|batch| batch::hold(connection, *batch, reason))
         })
         .await?;
@@ -72,16 +78,16 @@ pub(super) async fn prepare(
 }
 
 /// The mail as it was rendered before, unless it may and has to be rendered anew.
-async fn stored(office: &Office, accepted: &AcceptedServer, batch: i64) -> Result<Option<Vec<u8>>, WriteError> {
+async fn stored(office: &Office, accepted: &AcceptedServer, batch: i64) -> Result<Stored, WriteError> {
     let form = accepted.fingerprint.clone();
     let look =
-        move |connection: &_| Ok((batch::mail(connection, batch)?, tries::is_stale_form(connection, batch, &form)?));
+        move |connection: &_| Ok((mail::read(connection, batch)?, tries::is_stale_form(connection, batch, &form)?));
     let (mail, stale) = office.spool.read(look).await?;
     if stale {
         let (spool, form) = (office.spool.uuid(), accepted.fingerprint.clone());
         let domain = accepted.server.from.domain().to_owned();
         let forgotten = office.write(move |connection| tries::reform(connection, spool, batch, &form, &domain)).await?;
-        return Ok(mail.filter(|_| !forgotten));
+        return Ok(if forgotten { Stored::Nothing } else { mail });
     }
     Ok(mail)
 }

@@ -6,7 +6,7 @@ use rusqlite::{Connection, OptionalExtension, params};
 use sha2::{Digest, Sha256};
 use uuid::Uuid;
 
-use super::{append::CHUNK, books::settle};
+use super::books::settle;
 use crate::{
     batch::Sealed,
     message::{Conversation, Recorded},
@@ -129,7 +129,11 @@ fn content(connection: &Connection, seq: i64, attachment: usize) -> rusqlite::Re
     chunks(connection, sql, (seq, attachment as i64))
 }
 
-fn chunks(connection: &Connection, sql: &str, key: impl rusqlite::Params) -> rusqlite::Result<Option<Vec<u8>>> {
+pub(super) fn chunks(
+    connection: &Connection,
+    sql: &str,
+    key: impl rusqlite::Params,
+) -> rusqlite::Result<Option<Vec<u8>>> {
     let mut statement = connection.prepare_cached(sql)?;
     let mut rows = statement.query(key)?;
     let mut whole: Option<Vec<u8>> = None;
@@ -137,20 +141,6 @@ fn chunks(connection: &Connection, sql: &str, key: impl rusqlite::Params) -> rus
         whole.get_or_insert_default().extend_from_slice(row.get_ref(0)?.as_blob()?);
     }
     Ok(whole)
-}
-
-/// Keeps the rendered mail: before the first attempt, so that every attempt sends the same bytes.
-pub fn store_mail(connection: &Connection, batch: i64, mail: &[u8]) -> rusqlite::Result<()> {
-    let sql = "INSERT INTO mail (batch, chunk, bytes) VALUES (?1, ?2, ?3)";
-    for (chunk, bytes) in mail.chunks(CHUNK).enumerate() {
-        connection.prepare_cached(sql)?.execute(params![batch, chunk as i64, bytes])?;
-    }
-    Ok(())
-}
-
-/// The rendered mail, when there is one.
-pub fn mail(connection: &Connection, batch: i64) -> rusqlite::Result<Option<Vec<u8>>> {
-    chunks(connection, "SELECT bytes FROM mail WHERE batch = ?1 ORDER BY chunk", [batch])
 }
 
 /// Marks a batch as taken by the archive, in whose words.

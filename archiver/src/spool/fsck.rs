@@ -8,7 +8,9 @@ use super::{
     OpenError, batch,
     books::{Books, recount},
     intact::is_intact,
-    lock, schema,
+    lock,
+    mail::{self, Stored},
+    schema,
 };
 use crate::render;
 
@@ -87,6 +89,9 @@ fn check_batches(connection: &Connection, faults: &mut Vec<String>) -> rusqlite:
     let rows = statement.query_map([], |row| Ok((row.get(0)?, row.get::<_, String>(1)?, row.get::<_, i64>(2)?)))?;
     for row in rows {
         let (id, endpoint, sequence) = row?;
+        if matches!(mail::read(connection, id), Ok(Stored::Damaged(_))) {
+            faults.push(format!("batch {endpoint}-{sequence}: its mail is not what was stored"));
+        }
         match batch::load(connection, id) {
             Err(error) => faults.push(format!("batch {endpoint}-{sequence} cannot be read: {error}")),
             Ok(sealed) => {

@@ -129,6 +129,8 @@ const TRIED_BATCHES: &str = "
     -- The connection whose block the mail was rendered by, and how often it was rendered anew since.
     ALTER TABLE batch ADD COLUMN form TEXT;
     ALTER TABLE batch ADD COLUMN revision INTEGER NOT NULL DEFAULT 0;
+    -- SHA-256 of the stored mail.
+    ALTER TABLE batch ADD COLUMN mail_digest BLOB;
     -- The batch that this one is a part of: sequence and digest. That one is in the state 'replaced'.
     ALTER TABLE batch ADD COLUMN replaces TEXT;
     UPDATE format SET version = 5;

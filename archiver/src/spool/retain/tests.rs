@@ -15,7 +15,7 @@ use crate::{
         fsck,
         ledger::{self, Merge},
         lookup::lookup,
-        schema,
+        schema, tries,
     },
 };
 
@@ -84,7 +84,7 @@ fn seal(connection: &Connection, endpoint: &str) -> Option<i64> {
 }
 
 fn deliver(connection: &Connection, endpoint: &str, second: i64) {
-    if let Some(batch) = batch::next(connection, endpoint).expect("readable") {
+    if let Some(batch) = tries::due(connection, endpoint, Timestamp::MAX, 1).expect("readable").first().copied() {
         batch::delivered(connection, batch, "250 taken", at(second)).expect("written");
     }
 }
@@ -223,7 +223,7 @@ proptest! {
                 Op::Seal(vault) => drop(seal(&connection, name(vault))),
                 Op::Deliver(vault) => deliver(&connection, name(vault), now),
                 Op::Hold(vault) => {
-                    if let Some(batch) = batch::next(&connection, name(vault)).expect("readable") {
+                    if let Some(batch) = tries::due(&connection, name(vault), Timestamp::MAX, 1).expect("readable").first().copied() {
                         batch::hold(&connection, batch, "a person's wish").expect("held");
                     }
                 }
