@@ -175,7 +175,7 @@ impl Reader {
                 self.code = None;
                 return Ok(Some(reply(code, std::mem::take(&mut self.lines))));
             }
-            if self.lines.len() == LINES_LIMIT {
+            if self.lines.len() >= LINES_LIMIT {
                 return Err(Malformed::ManyLines);
             }
         }
@@ -284,7 +284,10 @@ mod tests {
         assert_eq!(read(&[b'2'; LINE_LIMIT - 1]), Ok(None));
         assert_eq!(read(&[b'2'; LINE_LIMIT]), Err(Malformed::LongLine));
         assert_eq!(read(&b"250-x\r\n".repeat(LINES_LIMIT - 1)), Ok(None));
-        assert_eq!(read(&b"250-x\r\n".repeat(LINES_LIMIT)), Err(Malformed::ManyLines));
+        let mut reader = Reader::default();
+        reader.push(&b"250-x\r\n".repeat(2 * LINES_LIMIT));
+        assert_eq!(reader.next(), Err(Malformed::ManyLines));
+        assert_eq!(reader.next(), Err(Malformed::ManyLines), "asked again it does not go on");
     }
 
     #[test]
