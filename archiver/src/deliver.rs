@@ -52,11 +52,12 @@ pub struct Office {
 }
 
 impl Office {
+    /// Waits while the volume is full: what became of a mail must not be forgotten.
     async fn write<T: Send + 'static>(
         &self,
-        job: impl FnOnce(&rusqlite::Connection) -> rusqlite::Result<T> + Send + 'static,
+        job: impl Fn(&rusqlite::Connection) -> rusqlite::Result<T> + Send + Sync + 'static,
     ) -> Result<T, WriteError> {
-        self.spool.write(move |connection| Ok::<_, WriteError>(job(connection)?), |_| {}).await
+        self.spool.write_waiting(job).await
     }
 }
 

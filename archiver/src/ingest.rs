@@ -184,9 +184,12 @@ impl Ingest {
         let now = (self.now)();
         // Before the body is read: a stranger must not make us read 16 MiB.
         let sources = self.callers.sources(headers, &spec, now).await?;
-        self.durable()?;
-        let form = body::Form::of(headers)?;
         let limit = spec.ingest.max_request_bytes.bytes();
+        if let Err(problem) = self.durable() {
+            body::discard(&mut body.into_data_stream(), limit).await;
+            return Err(problem);
+        }
+        let form = body::Form::of(headers)?;
         let (bytes, mut share) = body::read(form, headers, body, limit, load.share(limit)).await?;
         let room = load.room(&bytes).await?;
         let few = bytes.len() <= FEW;

@@ -133,7 +133,7 @@ impl Courier {
         self.office
             .write(move |connection| {
                 tries::failed(connection, id, &words, maybe)?;
-                row.map(|row| outage::failed(connection, &name, &uid, row, now)).transpose()
+                row.iter().try_for_each(|row| outage::failed(connection, &name, &uid, row.clone(), now).map(drop))
             })
             .await?;
         if next == Next::Ladder {
@@ -154,15 +154,20 @@ impl Courier {
     /// Two batches instead of one that is too big; of one message alone there is nothing to split.
     async fn split(&mut self, endpoint: &Endpoint, server: &Server, id: i64, words: &str) -> Result<(), WriteError> {
         let (endpoint, domain) = (endpoint.clone(), server.from.domain().to_owned());
-        let sealed = self.office.spool.read(move |connection| batch::load(connection, id)).await?;
-        let cut = move || halves(&sealed).map(|halves| halves.map(|half| sealing(&endpoint, &domain, &sealed, half)));
+        let sealed = self.office.spool.read(move |connection| batch::load(connection, id)).await;
+        // What cannot be read cannot be split, and is held as well.
+        let sealed = sealed.inspect_err(|error| warn!(batch = id, %error, "a batch cannot be read")).ok();
+        let cut = move || {
+            let sealed = sealed?;
+            halves(&sealed).map(|halves| halves.map(|half| sealing(&endpoint, &domain, &sealed, half)))
+        };
         let halves = spawn_blocking(cut).await.ok().flatten();
         let (spool, now) = (self.office.spool.uuid(), (self.office.now)());
         let (name, reason) = (self.name.clone(), format!("too big for the archive: {words}"));
         let split = self
             .office
-            .write(move |connection| match halves {
-                Some(halves) => split::split(connection, spool, id, &halves, now),
+            .write(move |connection| match &halves {
+                Some(halves) => split::split(connection, spool, id, halves, now),
                 None => batch::hold(connection, id, &reason).map(|()| false),
             })
             .await?;

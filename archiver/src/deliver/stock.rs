@@ -39,6 +39,7 @@ pub(super) async fn prepare(
     accepted: &Arc<AcceptedServer>,
     batches: Vec<i64>,
 ) -> Result<Vec<Ready>, WriteError> {
+    let first = batches.first().copied().filter(|_| batches.len() > 1);
     let (mut ready, mut fresh, mut damaged, mut bytes) = (Vec::new(), Vec::new(), Vec::new(), 0);
     for batch in batches {
         if bytes >= BYTES {
@@ -63,17 +64,24 @@ pub(super) async fn prepare(
     }
     let tried: Vec<i64> = ready.iter().map(|ready| ready.batch).collect();
     let form = accepted.fingerprint.clone();
-    office
-        .write(move |connection| {
-            for (batch, mail) in &fresh {
-                mail::store(connection, *batch, mail)?;
-                tries::formed(connection, *batch, &form)?;
-            }
-            tried.iter().try_for_each(|batch| tries::begun(connection, *batch))?;
-            let reason = "damaged: what is stored is not what was sealed";
-            damaged.iter().try_for_each(|batch| batch::hold(connection, *batch, reason))
-        })
-        .await?;
+    let note = Arc::new(move |connection: &rusqlite::Connection| {
+        for (batch, mail) in &fresh {
+            mail::store(connection, *batch, mail)?;
+            tries::formed(connection, *batch, &form)?;
+        }
+        tried.iter().try_for_each(|batch| tries::begun(connection, *batch))?;
+        let reason = "damaged: what is stored is not what was sealed";
+        damaged.iter().try_for_each(|batch| batch::hold(connection, *batch, reason))
+    });
+    let once = note.clone();
+    match (office.spool.write(move |connection| Ok::<_, WriteError>(once(connection)?), |()| {}).await, first) {
+        // There may be room for one of them.
+        (Err(WriteError::Full), Some(first)) => {
+            return Box::pin(prepare(office, endpoint, accepted, vec![first])).await;
+        }
+        (Err(WriteError::Full), None) => office.write(move |connection| note(connection)).await?,
+        (noted, _) => noted?,
+    }
     Ok(ready)
 }
 

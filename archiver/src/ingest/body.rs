@@ -97,7 +97,7 @@ async fn collect(
 }
 
 /// Reads on and keeps nothing: most callers read the answer only when all is sent, and would never see it.
-async fn discard(pieces: &mut BodyDataStream, most: u64) {
+pub(super) async fn discard(pieces: &mut BodyDataStream, most: u64) {
     let mut read = 0;
     while let Ok(Some(piece)) = next(pieces).await
         && read < most

@@ -19,7 +19,7 @@ from .sink import Sink
 UNUSABLE, FAILED = 3, 4  # what the archiver exits with: before it runs, and while
 NOT_STARTED = 1  # a certificate or a folder that could not be written at the start
 WRITES = "write,pwrite64,ftruncate,openat,rename,mkdir"
-VOLUME = 48 << 20
+VOLUME = 128 << 20
 
 
 def failing(place: Place, number: int) -> Outcome:
@@ -108,11 +108,11 @@ def volume(folder: Path, size: int = VOLUME) -> Iterator[Path]:
         subprocess.run(["umount", "--lazy", folder], check=True)
 
 
-def filled(local: Local, chat: Chat, sent: Sent, limit: int = 400) -> dict[str, str]:
+def filled(local: Local, chat: Chat, sent: Sent, limit: int = 10_000) -> dict[str, str]:
     """Hands in large messages until one is refused; returns the headers of that answer."""
     dice = random.Random(len(sent))
     for _ in range(limit):
-        message = chat.direct(ALICE, BOB, dice.randbytes(200_000).hex())
+        message = chat.direct(ALICE, BOB, dice.randbytes(20_000).hex())
         answer = local.connected().request([message])
         if answer.status == 503:
             assert answer.problem == "not-durable", answer.body
