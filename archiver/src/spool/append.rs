@@ -105,7 +105,7 @@ pub fn append(connection: &Connection, entries: &[Entry], now: Timestamp) -> Res
     let mut moved = Books::default();
     let mut end = End::of(connection)?;
     for (index, entry) in entries.iter().enumerate() {
-        let hash = hash(&entry.source, &entry.id);
+        let (hash, name) = (hash(&entry.source, &entry.id), (entry.source.as_str(), entry.id.as_str()));
         match end.ledger.find(hash, &entry.source, &entry.id)? {
             Some(known) if known.digest != entry.digest => conflicts.push(index),
             Some(known) if known.excluded => appended.outcomes.push(Outcome::Excluded),
@@ -115,13 +115,13 @@ pub fn append(connection: &Connection, entries: &[Entry], now: Timestamp) -> Res
                 let outcome = match &entry.route {
                     Route::Excluded => {
                         moved.excluded += 1;
-                        end.ledger.enter(hash, entry, true, now)?;
+                        end.ledger.enter(hash, name, &entry.digest, true, now)?;
                         Outcome::Excluded
                     }
                     Route::To(endpoints) => {
                         moved.waiting += 1;
                         moved.unrouted += i64::from(endpoints.contains(&None));
-                        let seq = end.ledger.enter(hash, entry, false, now)?;
+                        let seq = end.ledger.enter(hash, name, &entry.digest, false, now)?;
                         end.store(seq, entry, now)?;
                         let threads = entry.group.threads();
                         for endpoint in endpoints {

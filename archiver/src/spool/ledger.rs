@@ -101,11 +101,12 @@ impl<'c> Ledger<'c> {
     pub(super) fn enter(
         &mut self,
         hash: i64,
-        entry: &super::append::Entry,
+        (source, id): (&str, &str),
+        digest: &[u8; 32],
         excluded: bool,
         now: Timestamp,
     ) -> rusqlite::Result<i64> {
-        let row = params![hash, entry.source, entry.id, entry.digest, now.as_millisecond(), excluded];
+        let row = params![hash, source, id, digest, now.as_millisecond(), excluded];
         let number = self.enter.insert(row)?;
         self.note.execute((hash, number))?;
         Ok(number)
