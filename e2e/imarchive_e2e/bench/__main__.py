@@ -24,14 +24,18 @@ def machine(folder: Path) -> str:
     fields = [line.partition(":") for line in Path("/proc/cpuinfo").read_text().splitlines()]
     cpu = next((value.strip() for name, _, value in fields if name.strip() == "model name"), platform.machine())
     memory = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") / (1 << 30)
-    words = ["findmnt", "-no", "FSTYPE,SOURCE", "--target", str(folder)]
-    disk = " on ".join(subprocess.run(words, capture_output=True, text=True, check=False).stdout.split())
+    words = ["findmnt", "-no", "FSTYPE", "--target", str(folder)]
+    disk = "".join(subprocess.run(words, capture_output=True, text=True, check=False).stdout.split())
     sync = bench("log", file=folder / "log", group=1, groups=500)["median"] * 1e6
-    load = os.getloadavg()[0]
+    load, kernel = os.getloadavg()[0], ".".join(platform.release().split(".")[:2])
     return (
-        f"{cpu}, {os.cpu_count()} processors, {memory:.0f} GiB, Linux {platform.release()}, {disk}; "
+        f"{cpu}, {os.cpu_count()} processors, {memory:.0f} GiB, Linux {kernel}, {disk}; "
         f"a write of 1 KiB with fdatasync takes {sync:.0f} µs; load before the run {load:.1f}."
     )
+
+
+def from_root(page: str) -> Path:
+    return CHECKOUT / page
 
 
 def main() -> None:
@@ -40,7 +44,7 @@ def main() -> None:
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--small", action="store_true", help="only to see whether it works; keeps nothing")
     parser.add_argument("--folder", type=Path, default=Path("/var/tmp"), help="on the disk that is to be measured")
-    parser.add_argument("--write", type=Path, metavar="PAGE", help="put the figures between the marks of this page")
+    parser.add_argument("--write", type=from_root, metavar="PAGE", help="put the figures between the marks of this page")
     options = parser.parse_args()
     if unknown := set(options.parts) - set(PARTS):
         parser.error(f"unknown: {', '.join(sorted(unknown))}")
