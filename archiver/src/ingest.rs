@@ -160,11 +160,11 @@ impl Ingest {
     /// Whether messages can be made durable now.
     fn durable(&self) -> Result<(), Problem> {
         if self.broken.load(Ordering::Relaxed) {
-            return Err(Problem::new(Kind::NotDurable, "the volume failed; nothing of this request was kept"));
+            return Err(volume_failed());
         }
         match self.has_room() {
             true => Ok(()),
-            false => Err(Problem::new(Kind::NotDurable, "the volume is full; nothing of this request was kept")),
+            false => Err(volume_full()),
         }
     }
 
@@ -239,18 +239,24 @@ impl Ingest {
                 });
                 Problem::new(Kind::IdConflict, detail).with_errors(errors)
             }
-            AppendError::Write(WriteError::Full) => {
-                Problem::new(Kind::NotDurable, "the volume is full; nothing of this request was kept")
-            }
+            AppendError::Write(WriteError::Full) => volume_full(),
             AppendError::Write(error) => {
                 error!(%error, "a request could not be made durable");
                 if matches!(error, WriteError::Fatal(_)) {
                     self.broken.store(true, Ordering::Relaxed);
                 }
-                Problem::new(Kind::NotDurable, "the volume failed; nothing of this request was kept")
+                volume_failed()
             }
         }
     }
+}
+
+fn volume_failed() -> Problem {
+    Problem::new(Kind::NotDurable, "the volume failed; nothing of this request was kept")
+}
+
+fn volume_full() -> Problem {
+    Problem::new(Kind::NotDurable, "the volume is full; nothing of this request was kept")
 }
 
 fn unreadable(error: rusqlite::Error) -> Problem {

@@ -32,6 +32,7 @@ pub mod append;
 pub mod backlog;
 pub mod batch;
 pub mod books;
+mod chunks;
 pub mod deleted;
 pub mod earlier;
 pub mod fsck;

@@ -275,11 +275,10 @@ impl Courier {
     }
 
     fn decide(&mut self, endpoint: &Endpoint, record: &outage::Record) -> Step {
-        let Some(outage) = &record.outage else { return decide(endpoint, record, false, (self.office.now)()) };
-        let fresh = endpoint.accepted.as_ref().is_some_and(|accepted| self.is_fresh(accepted, record));
-        let Step::Wait(wait) = decide(endpoint, record, fresh, (self.office.now)()) else {
-            return decide(endpoint, record, fresh, (self.office.now)());
-        };
+        let accepted = endpoint.accepted.as_ref().filter(|_| record.outage.is_some());
+        let fresh = accepted.is_some_and(|accepted| self.is_fresh(accepted, record));
+        let step = decide(endpoint, record, fresh, (self.office.now)());
+        let (Step::Wait(wait), Some(outage)) = (step, &record.outage) else { return step };
         let attempt = (record.number, outage.attempts);
         let ends = match self.rung {
             Some((rung, ends)) if rung == attempt => ends,

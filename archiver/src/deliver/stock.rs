@@ -5,7 +5,6 @@
 
 use std::sync::Arc;
 
-use sha2::{Digest, Sha256};
 use tokio::task::spawn_blocking;
 use tracing::warn;
 
@@ -48,9 +47,8 @@ pub(super) async fn prepare(
         let mail = match stored(office, accepted, batch).await? {
             Stored::Mail(mail) => Some(Arc::new(mail)),
             lacking => {
-                let mail = rendered(office, endpoint, accepted, batch).await.map(Arc::new);
-                let mail = mail
-                    .filter(|mail| !matches!(&lacking, Stored::Damaged(of) if of[..] != Sha256::digest(&**mail)[..]));
+                let mail =
+                    rendered(office, endpoint, accepted, batch).await.filter(|mail| lacking.admits(mail)).map(Arc::new);
                 fresh.extend(mail.iter().map(|mail| (batch, mail.clone())));
                 mail
             }

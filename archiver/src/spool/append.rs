@@ -10,12 +10,10 @@ pub use super::group::{Group, Threads};
 use super::{
     WriteError,
     books::Books,
+    chunks::CHUNK,
     ledger::{Ledger, hash},
 };
 use crate::route::Route;
-
-/// The largest piece of content in one row: a larger one would need as much memory at once, for every reader.
-pub(super) const CHUNK: usize = 1 << 20;
 
 /// A message that may be stored: parsed, checked, and told where it goes.
 #[derive(Clone, Debug)]

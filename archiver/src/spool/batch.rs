@@ -6,7 +6,7 @@ use rusqlite::{Connection, OptionalExtension, params};
 use sha2::{Digest, Sha256};
 use uuid::Uuid;
 
-use super::books::settle;
+use super::{books::settle, chunks::chunks, mail};
 use crate::{
     batch::Sealed,
     message::{Conversation, Recorded},
@@ -129,27 +129,13 @@ fn content(connection: &Connection, seq: i64, attachment: usize) -> rusqlite::Re
     chunks(connection, sql, (seq, attachment as i64))
 }
 
-pub(super) fn chunks(
-    connection: &Connection,
-    sql: &str,
-    key: impl rusqlite::Params,
-) -> rusqlite::Result<Option<Vec<u8>>> {
-    let mut statement = connection.prepare_cached(sql)?;
-    let mut rows = statement.query(key)?;
-    let mut whole: Option<Vec<u8>> = None;
-    while let Some(row) = rows.next()? {
-        whole.get_or_insert_default().extend_from_slice(row.get_ref(0)?.as_blob()?);
-    }
-    Ok(whole)
-}
-
 /// Marks a batch as taken by the archive, in whose words.
 pub fn delivered(connection: &Connection, batch: i64, reply: &str, now: Timestamp) -> rusqlite::Result<()> {
     settle(connection, &members(connection, batch)?, |connection| {
         let sql = "UPDATE batch SET state = 'delivered', delivered_at = ?2, reply = ?3, reason = NULL WHERE id = ?1";
         connection.prepare_cached(sql)?.execute((batch, now.as_millisecond(), reply))?;
         // The mail can be rendered again from its messages; kept twice, it would double what a delivered batch costs.
-        connection.prepare_cached("DELETE FROM mail WHERE batch = ?1")?.execute([batch]).map(drop)
+        mail::forget(connection, batch)
     })
 }
 

@@ -6,7 +6,7 @@
 use rusqlite::{Connection, OptionalExtension, params};
 use sha2::{Digest, Sha256};
 
-use super::{append::CHUNK, batch::chunks};
+use super::chunks::{CHUNK, chunks};
 
 /// What is stored of a batch's mail.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -19,15 +19,30 @@ pub enum Stored {
     Damaged(Vec<u8>),
 }
 
+impl Stored {
+    /// Whether `mail`, rendered now, may be stored in place of this: of what was damaged it has to be the same bytes.
+    pub fn admits(&self, mail: &[u8]) -> bool {
+        match self {
+            Self::Damaged(digest) => digest[..] == Sha256::digest(mail)[..],
+            Self::Nothing | Self::Mail(_) => true,
+        }
+    }
+}
+
 /// Keeps a rendered mail, in place of damaged bytes if there are any.
 pub fn store(connection: &Connection, batch: i64, mail: &[u8]) -> rusqlite::Result<()> {
-    connection.prepare_cached("DELETE FROM mail WHERE batch = ?1")?.execute([batch])?;
+    forget(connection, batch)?;
     let sql = "INSERT INTO mail (batch, chunk, bytes) VALUES (?1, ?2, ?3)";
     for (chunk, bytes) in mail.chunks(CHUNK).enumerate() {
         connection.prepare_cached(sql)?.execute(params![batch, chunk as i64, bytes])?;
     }
     let sql = "UPDATE batch SET mail_digest = ?2 WHERE id = ?1";
     connection.prepare_cached(sql)?.execute(params![batch, &Sha256::digest(mail)[..]]).map(drop)
+}
+
+/// Forgets the mail of `batch`: no try of it is to come, or it may be rendered anew.
+pub fn forget(connection: &Connection, batch: i64) -> rusqlite::Result<()> {
+    connection.prepare_cached("DELETE FROM mail WHERE batch = ?1")?.execute([batch]).map(drop)
 }
 
 /// The mail of `batch`, if there is one.

@@ -8,7 +8,10 @@ use jiff::Timestamp;
 use rusqlite::{Connection, OptionalExtension};
 use uuid::Uuid;
 
-use super::batch::{Sealing, seal};
+use super::{
+    batch::{Sealing, seal},
+    mail,
+};
 
 /// Replaces the waiting batch `old` by `parts`, which have all its messages. False: it does not wait any more.
 pub fn split(
@@ -23,7 +26,7 @@ pub fn split(
     let row = |row: &rusqlite::Row<'_>| Ok(format!("{} {}", row.get::<_, i64>(0)?, row.get::<_, String>(1)?));
     let Some(replaced) = connection.prepare_cached(sql)?.query_row([old], row).optional()? else { return Ok(false) };
     connection.prepare_cached("UPDATE copy SET batch = NULL WHERE batch = ?1")?.execute([old])?;
-    connection.prepare_cached("DELETE FROM mail WHERE batch = ?1")?.execute([old])?;
+    mail::forget(connection, old)?;
     for part in parts {
         seal(connection, spool, part, now)?;
         let sql = "UPDATE batch SET replaces = ?2 WHERE id = ?1";

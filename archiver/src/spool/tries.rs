@@ -8,7 +8,10 @@ use jiff::Timestamp;
 use rusqlite::{Connection, OptionalExtension};
 use uuid::Uuid;
 
-use super::batch::{message_id, time};
+use super::{
+    batch::{message_id, time},
+    mail,
+};
 
 /// At most `limit` batches that `endpoint` can be tried with: those least often tried, then the oldest.
 pub fn due(connection: &Connection, endpoint: &str, now: Timestamp, limit: usize) -> rusqlite::Result<Vec<i64>> {
@@ -84,7 +87,7 @@ pub fn reform(
     let id = message_id(spool, &uid, sequence, &digest, revision + 1, from_domain);
     let sql = "UPDATE batch SET revision = ?2, message_id = ?3, form = NULL WHERE id = ?1";
     connection.prepare_cached(sql)?.execute((batch, revision + 1, id))?;
-    connection.prepare_cached("DELETE FROM mail WHERE batch = ?1")?.execute([batch])?;
+    mail::forget(connection, batch)?;
     Ok(true)
 }
 
