@@ -177,6 +177,7 @@ fn row(
         held_batches: backlog.held,
         last_delivered_at: backlog.last_delivered_at.map(Time),
         attempts: Some(attempts(endpoint, record, now)),
+        expired_batches: 0,
     }
 }
 
@@ -191,6 +192,7 @@ fn attempts(endpoint: &Endpoint, record: &Record, now: Timestamp) -> RetryStatus
         give_up_at: Some(Time(outage.first_failure_at + endpoint.retry.give_up_after.duration())),
         outage: record.number,
         log: record.log.clone(),
+        last: None,
     }
 }
 

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use k8s_openapi::api::core::v1::{Affinity, LocalObjectReference, ResourceRequirements, Toleration};
-use k8s_openapi::apimachinery::pkg::apis::meta::v1::Condition;
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::{Condition, Time};
 use kube::{CustomResource, KubeSchema};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -242,6 +242,9 @@ pub struct ArchiverStatus {
     /// How many users are archived.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub users: Option<UserCounts>,
+    /// Since when messages cannot be made durable, so that their senders are answered 503; absent while they can.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub not_durable_since: Option<Time>,
 }
 
 /// Messages by state. acknowledged = delivered + waiting + held + excluded at any moment.

@@ -20,6 +20,9 @@ pub enum ConditionType {
     Delivering,
     /// Endpoint: users named nowhere belong to it.
     Default,
+    /// Endpoint: the administrators were mailed about each failed attempt, and about the end of the outage. Absent until there
+    /// is something to tell.
+    Notified,
     /// Assignment: the endpoint exists.
     EndpointResolved,
 }
@@ -35,6 +38,7 @@ impl ConditionType {
             Self::Accepted => "Accepted",
             Self::Delivering => "Delivering",
             Self::Default => "Default",
+            Self::Notified => "Notified",
             Self::EndpointResolved => "EndpointResolved",
         }
     }

@@ -9,7 +9,7 @@ mod status;
 
 pub use conduct::{Batching, Delivery, GroupChats, Release, Retry, Testing};
 pub use connection::{AutonomyDrcCm, Connection, EndpointType, FromHeader, GlobalRelay, GlobalRelayAccount, Smtp, Tls};
-pub use status::{Accepted, ArchiverRow, ArchivingEndpointStatus, RetryLogRow, RetryStatus};
+pub use status::{Accepted, ArchiverRow, ArchivingEndpointStatus, PastOutage, RetryLogRow, RetryStatus};
 
 /// What archive it is, how it is reached, and how it is used. The block of the type (smtp, globalRelay or autonomyDrcCm) is
 /// used once a test of it has passed; everything else applies at once.

@@ -33,8 +33,8 @@ pub use condition::{ConditionType, condition, is_true, set_condition};
 pub use definitions::definitions;
 pub use endpoint::{
     Accepted, ArchiverRow, ArchivingEndpoint, ArchivingEndpointSpec, ArchivingEndpointStatus, AutonomyDrcCm, Batching,
-    Connection, Delivery, EndpointType, FromHeader, GlobalRelay, GlobalRelayAccount, GroupChats, Release, Retry,
-    RetryLogRow, RetryStatus, Smtp, Testing, Tls,
+    Connection, Delivery, EndpointType, FromHeader, GlobalRelay, GlobalRelayAccount, GroupChats, PastOutage, Release,
+    Retry, RetryLogRow, RetryStatus, Smtp, Testing, Tls,
 };
 pub use hex::hex;
 pub use report::{Reason, Stage, StageReport, TestReport, TestResult, TlsReport};

@@ -31,7 +31,7 @@ use rollout::Turn;
 use workload::Owned;
 
 /// What the archiver's pod writes into the status.
-const FOREIGN: Foreign = &[&["messages"], &["users", "active72h"]];
+const FOREIGN: Foreign = &[&["messages"], &["notDurableSince"], &["users", "active72h"]];
 /// Changes are told by watches; this is for one that was missed.
 const AGAIN: Duration = Duration::from_secs(600);
 /// How long a refused part is left alone.

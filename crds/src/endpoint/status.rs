@@ -90,6 +90,28 @@ pub struct RetryStatus {
     /// Every failed attempt of the outage; of more than 100 the first 20 and the last 80.
     #[schemars(length(max = 100))]
     pub log: Vec<RetryLogRow>,
+    /// The outage before: how long it lasted, and how much waited for its end.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub last: Option<PastOutage>,
+}
+
+/// An outage that is over.
+#[derive(Serialize, Deserialize, Clone, Debug, PartialEq, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct PastOutage {
+    /// Its number, counted over the endpoint's life.
+    pub outage: i64,
+    /// How many attempts failed.
+    pub attempts: i64,
+    /// When the first of them failed.
+    pub first_failure_at: Time,
+    /// When a batch was taken again.
+    pub ended_at: Time,
+    /// How many messages waited then.
+    pub messages: i64,
+    /// When the administrators were mailed that it is over.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub notified_at: Option<Time>,
 }
 
 /// One failed attempt.
@@ -142,6 +164,9 @@ pub struct ArchiverRow {
     /// Batches that need a person. They are kept.
     #[serde(default)]
     pub held_batches: i64,
+    /// Those of them that waited for longer than spec.retry.giveUpAfter.
+    #[serde(default)]
+    pub expired_batches: i64,
     /// When a batch was last delivered.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub last_delivered_at: Option<Time>,

@@ -41,6 +41,7 @@ pub fn status(
             ..stored.users.unwrap_or_default()
         }),
         messages: stored.messages,
+        not_durable_since: stored.not_durable_since,
     }
 }
 

@@ -1,0 +1,3 @@
+//! Ninety days in seconds.
+
+fn main() {}
