@@ -20,6 +20,7 @@ UNUSABLE, FAILED = 3, 4  # what the archiver exits with: before it runs, and whi
 NOT_STARTED = 1  # a certificate or a folder that could not be written at the start
 WRITES = "write,pwrite64,ftruncate,openat,rename,mkdir"
 VOLUME = 128 << 20
+FULL = 2.0  # seconds
 
 
 def failing(place: Place, number: int) -> Outcome:
@@ -40,14 +41,13 @@ def failing(place: Place, number: int) -> Outcome:
     return outcome
 
 
-def full_for_a_while(place: Place, number: int, calls: int = 25) -> Outcome:
-    """The whole run, with ENOSPC at the Nth call that takes room, and at those after it."""
+def full_for_a_while(place: Place, number: int) -> Outcome:
+    """The whole run, with ENOSPC at the Nth call that takes room, and at those of the seconds after it."""
     outcome = Outcome(number)
     try:
         with place.local(number) as (local, sink):
             log = local.folder / "calls"
-            until = str(number + calls)
-            asked = ("--fail", str(number), "--until", until, "--errno", "ENOSPC", "--only", WRITES)
+            asked = ("--fail", str(number), "--for", str(FULL), "--errno", "ENOSPC", "--only", WRITES)
             local.start("--log", str(log), *asked)
             play(local, sink, outcome, {0, NOT_STARTED, UNUSABLE, FAILED})
             outcome.reached = any(event.failed for event in cuts.tracer.read(log))

@@ -1,9 +1,9 @@
 """Runs a program and stops it at every system call that writes below a folder, or to a socket.
 
-  python3 tracer.py --below DIR [--log FILE] [--kill N] [--fail N [--until M] [--errno ERRNO]] [--only CALL,...] -- CMD
+  python3 tracer.py --below DIR [--log FILE] [--kill N] [--fail N [--for SECONDS] [--errno ERRNO]] [--only CALL,...] -- CMD
 
 Calls are counted over all threads, from 1. --kill ends the program by SIGKILL at the Nth, before it happens. --fail
-answers the Nth, or all from the Nth to the Mth, with an error; sockets are not counted then, and with --only no calls
+answers the Nth, or all from the Nth on for so many seconds, with an error; sockets are not counted then, and with --only no calls
 but those. --log notes each call with what it writes, as the pickled fields of an `Event`. SIGTERM is passed on. Exits as
 the program does, with 128 + N after signal N.
 """
@@ -66,7 +66,7 @@ class Plan:
     below: str
     kill: int = 0
     fail: int = 0
-    until: int = 0
+    lasts: float = 0.0  # seconds
     errno: int = errno.EIO
     only: frozenset[str] = frozenset()
 
@@ -75,8 +75,9 @@ class Plan:
             return not (self.fail and event.path.startswith(SOCKET))
         return event.call in self.only
 
-    def fails(self, number: int) -> bool:
-        return self.fail > 0 and self.fail <= number <= (self.until or self.fail)
+    def fails(self, number: int, since_first: float) -> bool:
+        """Whether the call of this number fails, so many seconds after the first that did."""
+        return number == self.fail or (0 < self.fail < number and since_first < self.lasts)
 
 
 class Tracer:
@@ -85,6 +86,7 @@ class Tracer:
     def __init__(self, plan: Plan, log: BinaryIO | None):
         self.plan, self.log = plan, log
         self.count = 0
+        self.failed_at = 0.0
         self.syncing: dict[int, Event] = {}
 
     def run(self, command: list[str]) -> int:
@@ -128,7 +130,9 @@ class Tracer:
             if self.count == self.plan.kill:
                 os.kill(tid, signal.SIGKILL)
                 return ptrace.CONT
-            event.failed = self.plan.fails(self.count)
+            if self.count == self.plan.fail:
+                self.failed_at = event.at
+            event.failed = self.plan.fails(self.count, event.at - self.failed_at)
         if self.log is not None:
             self.note(tid, regs, event)
         if event.failed:
@@ -239,14 +243,15 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--below", required=True)
     parser.add_argument("--log")
-    for number in ("--kill", "--fail", "--until"):
+    for number in ("--kill", "--fail"):
         parser.add_argument(number, type=int, default=0)
+    parser.add_argument("--for", dest="lasts", type=float, default=0.0)
     parser.add_argument("--errno", default="EIO")
     parser.add_argument("--only", default="")
     parser.add_argument("command", nargs="+")
     asked = parser.parse_args()
     only = frozenset(filter(None, asked.only.split(",")))
-    plan = Plan(asked.below, asked.kill, asked.fail, asked.until, getattr(errno, asked.errno), only)
+    plan = Plan(asked.below, asked.kill, asked.fail, asked.lasts, getattr(errno, asked.errno), only)
     log = open(asked.log, "wb") if asked.log else None
     tracer = Tracer(plan, log)
     code = tracer.run(asked.command)
