@@ -45,6 +45,8 @@ pub struct Resources {
     pub endpoints: BTreeMap<String, Endpoint>,
     /// Who goes where.
     pub table: Table,
+    /// Since when messages could not be made durable, as the archiver said before.
+    pub not_durable_since: Option<Timestamp>,
     /// Whether every object was listed once.
     pub complete: bool,
 }
@@ -165,6 +167,9 @@ impl Directory {
             archiver: archiver.map(|archiver| archiver.spec.clone()),
             endpoints: endpoints_by_name,
             table,
+            not_durable_since: archiver
+                .and_then(|archiver| archiver.status.as_ref()?.not_durable_since.as_ref())
+                .map(|time| time.0),
             complete,
         }
     }

@@ -26,7 +26,7 @@ async fn ready(State(ingest): State<Arc<Ingest>>, RawQuery(query): RawQuery) -> 
     let critical = query.is_some_and(|query| query.split('&').any(|part| part == "critical" || part == "critical="));
     if !ingest.is_ready() {
         (StatusCode::SERVICE_UNAVAILABLE, "not ready: the resources are not known yet, or the spool failed\n")
-    } else if critical && !ingest.has_room() {
+    } else if critical && !ingest.is_durable() {
         (StatusCode::SERVICE_UNAVAILABLE, "not ready: the volume is full; messages cannot be made durable\n")
     } else {
         (StatusCode::OK, "ok\n")

@@ -152,19 +152,18 @@ impl Ingest {
         self.ready().is_ok() && !self.broken.load(Ordering::Relaxed)
     }
 
-    /// Whether there is room for messages.
-    pub fn has_room(&self) -> bool {
-        self.spool.space().borrow().room != Room::None
+    /// Whether messages can be made durable now.
+    pub fn is_durable(&self) -> bool {
+        self.durable().is_ok()
     }
 
-    /// Whether messages can be made durable now.
     fn durable(&self) -> Result<(), Problem> {
         if self.broken.load(Ordering::Relaxed) {
             return Err(volume_failed());
         }
-        match self.has_room() {
-            true => Ok(()),
-            false => Err(volume_full()),
+        match self.spool.space().borrow().room {
+            Room::None => Err(volume_full()),
+            _ => Ok(()),
         }
     }
 

@@ -1,15 +1,21 @@
 //! The archiver's word in the resources: its row of each endpoint's status, and the books in the Archiver's.
 //!
-//! It is applied at most every 30 s, and at once when an endpoint fails or recovers, and when its mail is held or released.
+//! It is applied at most every 30 s, and at once when an endpoint fails or recovers, when its mail is held or released, and
+//! when messages cannot be made durable, or can again.
 //! Nothing waits for it: while the API server is away the archiver goes on, and says later how it is.
 
 mod credentials;
+mod durable;
 mod said;
 
 use std::{path::PathBuf, sync::Arc, time::Duration};
 
 use credentials::Seen;
-use imarchive_crds::{ARCHIVER, Archiver, ArchiverRow, ArchivingEndpoint, MessageCounts, RetryStatus, ladder};
+use durable::Lapse;
+use imarchive_crds::{
+    ARCHIVER, Archiver, ArchiverRow, ArchivingEndpoint, MessageCounts, RetryStatus,
+    ladder::{self, Moment},
+};
 use jiff::Timestamp;
 use k8s_openapi::{api::core::v1::ConfigMap, apimachinery::pkg::apis::meta::v1::Time};
 use kube::{
@@ -23,12 +29,14 @@ use tracing::warn;
 
 use crate::{
     directory::{Endpoint, Resources},
+    ingest::Ingest,
     metrics::Metrics,
     now::Now,
     spool::{
         Spool,
         backlog::{Backlog, OpenMessages, backlog, open_messages},
         books::Books,
+        clock,
         outage::{self, Record},
     },
 };
@@ -63,6 +71,8 @@ pub struct Reporter {
     pub now: Now,
     /// The cluster, if there is one.
     pub cluster: Option<Cluster>,
+    /// Whether messages can be made durable.
+    pub ingest: Arc<Ingest>,
     /// The ingest CA's certificate.
     pub ca: PathBuf,
     /// The files of the mounted credentials.
@@ -74,8 +84,11 @@ impl Reporter {
     pub async fn run(mut self) {
         let mut said = Said::default();
         let mut seen = Seen::new(self.credentials.clone());
+        let mut lapse = Lapse::default();
+        let mut space = self.spool.space();
         loop {
-            if let Err(error) = self.report(&mut said, &mut seen).await {
+            space.mark_unchanged();
+            if let Err(error) = self.report(&mut said, &mut seen, &mut lapse).await {
                 warn!(%error, "the archiver cannot report; it goes on, and reports later");
             }
             tokio::select! {
@@ -84,6 +97,7 @@ impl Reporter {
                     Ok(()) => sleep(BREATH).await,
                     Err(_) => return,
                 },
+                changed = space.changed() => if changed.is_err() { return },
                 // A newly accepted connection is shown to be in use.
                 changed = self.resources.changed() => match changed {
                     Ok(()) => sleep(BREATH).await,
@@ -93,25 +107,29 @@ impl Reporter {
         }
     }
 
-    async fn report(&mut self, said: &mut Said, seen: &mut Seen) -> anyhow::Result<()> {
+    async fn report(&mut self, said: &mut Said, seen: &mut Seen, lapse: &mut Lapse) -> anyhow::Result<()> {
         let resources = self.resources.borrow_and_update().clone();
         let now = (self.now)();
+        let not_durable_since = lapse.look(self.ingest.is_durable(), resources.not_durable_since, now);
         let books = self.spool.read(Books::read).await?;
         self.metrics.books(&books);
         said.forget_the_gone(&resources, &self.metrics);
         for endpoint in resources.endpoints.values() {
-            let (name, uid) = (endpoint.name.clone(), endpoint.uid.clone());
-            let (backlog, open, record) = self
-                .spool
-                .read(move |connection| {
-                    let record = outage::read(connection, &name, &uid)?;
-                    Ok((backlog(connection, &name)?, open_messages(connection, &name)?, record))
-                })
-                .await?;
+            let (name, of) = (endpoint.name.clone(), endpoint.uid.clone());
+            let read = move |connection: &_| {
+                let record = outage::read(connection, &name, &of)?;
+                let first_due = clock::first_due(connection, &name)?;
+                Ok((backlog(connection, &name)?, open_messages(connection, &name)?, record, first_due))
+            };
+            let (backlog, open, record, first_due) = self.spool.read(read).await?;
+            // The courier may not have come to it yet; nobody shall hear that the spool is behind.
+            let record =
+                record.caught_up(&endpoint.known(), &endpoint.uid, Moment { now, elapsed: None }).unwrap_or(record);
             self.metrics.backlog(&endpoint.name, backlog.messages + open.messages);
             if let Some(cluster) = &self.cluster {
                 let changed_at = seen.changed_at(endpoint, now);
-                let row = row(&cluster.pod, endpoint, &backlog, &open, &record, changed_at, now);
+                let attempts = attempts(endpoint, &record, first_due, now);
+                let row = row(&cluster.pod, endpoint, &backlog, &open, attempts, changed_at);
                 let body = json!({
                     "apiVersion": "imarchive.dev/v1alpha1", "kind": "ArchivingEndpoint",
                     "metadata": {"name": endpoint.name}, "status": {"archivers": [row]},
@@ -124,9 +142,13 @@ impl Reporter {
             }
         }
         if let Some(cluster) = &self.cluster {
+            let mut status = json!({"messages": counts(&books)});
+            if let Some(since) = not_durable_since {
+                status["notDurableSince"] = json!(Time(since));
+            }
             let body = json!({
                 "apiVersion": "imarchive.dev/v1alpha1", "kind": "Archiver",
-                "metadata": {"name": ARCHIVER}, "status": {"messages": counts(&books)},
+                "metadata": {"name": ARCHIVER}, "status": status,
             });
             let api: Api<Archiver> = Api::namespaced(cluster.client.clone(), &cluster.namespace);
             let apply = |body: Value| async move {
@@ -163,9 +185,8 @@ fn row(
     endpoint: &Endpoint,
     backlog: &Backlog,
     open: &OpenMessages,
-    record: &Record,
+    attempts: RetryStatus,
     credentials_changed_at: Option<Timestamp>,
-    now: Timestamp,
 ) -> ArchiverRow {
     ArchiverRow {
         name: pod.to_owned(),
@@ -176,23 +197,28 @@ fn row(
         oldest_pending_at: backlog.oldest_at.into_iter().chain(open.oldest_at).min().map(Time),
         held_batches: backlog.held,
         last_delivered_at: backlog.last_delivered_at.map(Time),
-        attempts: Some(attempts(endpoint, record, now)),
-        expired_batches: 0,
+        attempts: Some(attempts),
+        expired_batches: backlog.expired,
     }
 }
 
-/// The outage as it stands; without one only its number, by which the operator knows that the last one is over.
-fn attempts(endpoint: &Endpoint, record: &Record, now: Timestamp) -> RetryStatus {
-    let Some(outage) = &record.outage else { return RetryStatus { outage: record.number, ..RetryStatus::default() } };
+/// The outage as it stands; without one only its number, by which the operator knows that the last one is over, and how
+/// that was. `first_due`: the first of the stamps of what waits.
+fn attempts(endpoint: &Endpoint, record: &Record, first_due: Option<Duration>, now: Timestamp) -> RetryStatus {
+    let Some(outage) = &record.outage else {
+        return RetryStatus { outage: record.number, last: record.last.clone(), ..RetryStatus::default() };
+    };
+    let (retry, uid) = (&endpoint.retry, &endpoint.uid);
+    let give_up_at = first_due.and_then(|due| record.clock.gives_up_at(retry, outage, due, uid, now));
     RetryStatus {
         attempt: i64::from(outage.attempts),
         first_failure_at: Some(Time(outage.first_failure_at)),
         last_attempt_at: Some(Time(outage.last_attempt_at)),
-        next_attempt_at: Some(Time(ladder::next_attempt_at(&endpoint.retry, outage, &endpoint.uid, now))),
-        give_up_at: Some(Time(outage.first_failure_at + endpoint.retry.give_up_after.duration())),
+        next_attempt_at: (!endpoint.suspend).then(|| Time(ladder::next_attempt_at(retry, outage, uid, now))),
+        give_up_at: give_up_at.map(Time),
         outage: record.number,
         log: record.log.clone(),
-        last: None,
+        last: record.last.clone(),
     }
 }
 

@@ -140,6 +140,7 @@ pub async fn run(
         metrics,
         now: now.clone(),
         cluster: cluster.clone(),
+        ingest: ingest.clone(),
         ca: args.spool.join("ca.crt"),
         credentials: args.credentials.clone(),
     };

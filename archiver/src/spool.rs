@@ -33,6 +33,7 @@ pub mod backlog;
 pub mod batch;
 pub mod books;
 mod chunks;
+pub mod clock;
 pub mod deleted;
 pub mod earlier;
 pub mod fsck;

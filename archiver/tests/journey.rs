@@ -12,6 +12,10 @@ mod delivery;
 mod earlier;
 #[path = "journey/endpoint_deletion.rs"]
 mod endpoint_deletion;
+#[path = "journey/outage.rs"]
+mod outage;
+#[path = "journey/outage_end.rs"]
+mod outage_end;
 #[path = "support/scripted.rs"]
 mod scripted;
 

@@ -1,7 +1,7 @@
 //! When a failed delivery is tried again: 1, 2, 4, 8 h, then daily, for 90 days.
 //!
 //! Each delay counts from the end of the attempt before. The archiver follows this function from the attempts that it
-//! persists; the operator publishes the same.
+//! persists; the operator publishes the same. How long a batch may fail is read off the outage [`Clock`].
 
 use std::time::Duration;
 
@@ -9,6 +9,10 @@ use jiff::Timestamp;
 use sha2::{Digest, Sha256};
 
 use crate::Retry;
+
+mod clock;
+
+pub use clock::{Clock, Moment};
 
 /// An endpoint's failures in a row. It ends with a delivery; a passed test does not end it.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -42,6 +46,14 @@ pub fn delay(retry: &Retry, attempts: u32, endpoint_uid: &str) -> Duration {
     delay + delay * u32::from(hash[0]) / (255 * 20)
 }
 
+/// How long the rungs take together that lie between the first and the last of so many failures in a row.
+pub fn climbed(retry: &Retry, failures: u32, endpoint_uid: &str) -> Duration {
+    let rungs = failures.max(1) - 1;
+    let listed = u32::try_from(retry.ladder.len()).unwrap_or(rungs).min(rungs);
+    let listed_time: Duration = (1..=listed).map(|rung| delay(retry, rung, endpoint_uid)).sum();
+    listed_time + delay(retry, u32::MAX, endpoint_uid) * (rungs - listed)
+}
+
 /// When `outage` is tried next. `now` bounds it: a clock that went back never makes a wait longer than the rung.
 pub fn next_attempt_at(retry: &Retry, outage: &Outage, endpoint_uid: &str, now: Timestamp) -> Timestamp {
     let delay = delay(retry, outage.attempts, endpoint_uid);
@@ -64,6 +76,15 @@ mod tests {
         let hours: Vec<u64> = (1..=7).map(|attempt| delay(&retry, attempt, "").as_secs() / 3600).collect();
         let least: Vec<u64> = vec![1, 2, 4, 8, 24, 24, 24];
         assert!(hours.iter().zip(&least).all(|(hours, least)| hours == least || *hours == least + 1), "{hours:?}");
+    }
+
+    #[test]
+    fn what_was_climbed_is_the_sum_of_the_rungs() {
+        let retry = Retry::default();
+        for failures in 1..100 {
+            let sum: Duration = (1..failures).map(|rung| delay(&retry, rung, "x")).sum();
+            assert_eq!(climbed(&retry, failures, "x"), sum);
+        }
     }
 
     #[test]

@@ -8,11 +8,15 @@ use std::{
     sync::Arc,
 };
 
-use imarchive_crds::{Reason, ladder};
+use imarchive_crds::{
+    PastOutage, Reason,
+    ladder::{self, Moment},
+};
 use tokio::{
     task::JoinSet,
     time::{Duration, Instant, sleep_until},
 };
+use tracing::warn;
 
 use super::{
     Office,
@@ -24,7 +28,7 @@ use super::{
 use crate::{
     directory::{AcceptedServer, Endpoint},
     smtp::Credentials,
-    spool::{WriteError, outage, tries},
+    spool::{WriteError, clock, outage, tries},
 };
 
 /// How often it is seen during an outage whether the mounted credentials changed: the kubelet tells nobody.
@@ -54,6 +58,8 @@ pub(super) struct Courier {
     pub(super) tasks: JoinSet<Result<Done, WriteError>>,
     /// By the monotonic clock: when the rung of this attempt, by outage and number, ends at the latest.
     pub(super) rung: Option<((i64, u32), Instant)>,
+    /// By the monotonic clock: when this process last set the outage clock.
+    pub(super) set_at: Option<Instant>,
     /// What was last tried: with another one it is tried at once.
     tried: Option<Key>,
 }
@@ -64,8 +70,8 @@ pub(super) enum Done {
     Ready(Vec<Ready>, Option<Duration>, u64),
     /// A session is back from its trip.
     Back(Box<(Endpoint, Back)>),
-    /// Written down as delivered, which ended an outage or did not.
-    Delivered(i64, bool),
+    /// Written down as delivered; the outage that this ended.
+    Delivered(i64, Option<PastOutage>),
     Closed,
 }
 
@@ -92,6 +98,7 @@ impl Courier {
             sessions: Vec::new(),
             tasks: JoinSet::new(),
             rung: None,
+            set_at: None,
             tried: None,
         }
     }
@@ -101,6 +108,11 @@ impl Courier {
         let mut resources = self.office.resources.clone();
         let mut sealed = self.office.sealed.clone();
         let mut stopping = self.office.stopping.clone();
+        let endpoint = resources.borrow().endpoints.get(&self.name).cloned();
+        if let Some(endpoint) = endpoint {
+            // The process before may have ended between a failed attempt and what follows from it.
+            self.expire(&endpoint).await?;
+        }
         while !*stopping.borrow_and_update() {
             let (Ok(other_resources), Ok(more)) = (resources.has_changed(), sealed.has_changed()) else {
                 return Ok(());
@@ -156,8 +168,10 @@ impl Courier {
         let (Step::Deliver, Some(accepted)) = (step, &endpoint.accepted) else {
             self.put_back().await?;
             self.close_beyond(0);
+            let watched = endpoint.server().is_some_and(|server| server.credentials.is_some());
             return Ok(match step {
-                Step::Wait(wait) => now + wait.min(CREDENTIALS_SEEN),
+                Step::Wait(wait) if watched => now + wait.min(CREDENTIALS_SEEN),
+                Step::Wait(wait) => now + wait,
                 _ => now + IDLE,
             });
         };
@@ -227,7 +241,7 @@ impl Courier {
                 self.stock.extend(ready);
             }
             Done::Back(back) => self.back(back.0, back.1).await?,
-            Done::Delivered(batch, recovered) => self.written(batch, recovered),
+            Done::Delivered(batch, past) => self.written(batch, past),
             Done::Closed => {}
         }
         Ok(())
@@ -264,14 +278,61 @@ impl Courier {
     async fn step(&mut self, endpoint: &Endpoint) -> Result<Step, WriteError> {
         let record = match self.record.take() {
             Some(record) => record,
-            None => {
-                let (name, uid) = (self.name.clone(), endpoint.uid.clone());
-                self.office.spool.read(move |connection| outage::read(connection, &name, &uid)).await?
-            }
+            None => self.catch_up(endpoint).await?,
         };
         let step = self.decide(endpoint, &record);
         self.record = Some(record);
         Ok(step)
+    }
+
+    /// The record, with what is known beside it.
+    async fn catch_up(&mut self, endpoint: &Endpoint) -> Result<outage::Record, WriteError> {
+        let (name, uid, known) = (self.name.clone(), endpoint.uid.clone(), endpoint.known());
+        let moment = self.moment();
+        let (of, by) = (name.clone(), uid.clone());
+        let record = self.office.spool.read(move |connection| outage::read(connection, &of, &by)).await?;
+        let Some(expected) = record.caught_up(&known, &uid, moment) else { return Ok(record) };
+        if (record.number, &record.outage) != (expected.number, &expected.outage) {
+            warn!(
+                endpoint = name,
+                outage = expected.number,
+                "the spool is behind what was published; it goes on from there"
+            );
+        }
+        self.set_at = expected.clock.runs_since.filter(|since| *since == moment.now).map(|_| Instant::now());
+        let catch_up = move |connection: &_| outage::catch_up(connection, &name, &uid, &known, moment);
+        let caught_up = self.office.write(catch_up).await?;
+        self.office.turned.send_modify(|count| *count += 1);
+        Ok(caught_up)
+    }
+
+    /// Holds the batches that failed for too long, while there is an outage.
+    pub(super) async fn expire(&mut self, endpoint: &Endpoint) -> Result<(), WriteError> {
+        let (name, uid) = (self.name.clone(), endpoint.uid.clone());
+        let record = self.office.spool.read(move |connection| outage::read(connection, &name, &uid)).await?;
+        let (give_up_after, now) = (endpoint.retry.give_up_after.duration(), (self.office.now)());
+        let (mut batches, mut messages, mut more) = (0, 0, record.outage.is_some());
+        while more {
+            let name = self.name.clone();
+            let step = move |connection: &_| clock::expire(connection, &name, give_up_after, now);
+            let step = self.office.write(step).await?;
+            (batches, messages, more) = (batches + step.batches, messages + step.messages, step.more);
+        }
+        if batches > 0 {
+            warn!(
+                endpoint = self.name,
+                batches,
+                messages,
+                "they could not be delivered for too long, and are held for a person; nothing is deleted"
+            );
+            self.office.turned.send_modify(|count| *count += 1);
+        }
+        Ok(())
+    }
+
+    /// What time it is.
+    pub(super) fn moment(&self) -> Moment {
+        Moment { now: (self.office.now)(), elapsed: self.set_at.map(|at| at.elapsed()) }
     }
 
     fn decide(&mut self, endpoint: &Endpoint, record: &outage::Record) -> Step {

@@ -1,6 +1,6 @@
 //! What a trip came to is written down, and what follows from it.
 
-use imarchive_crds::{RetryLogRow, Server};
+use imarchive_crds::{PastOutage, RetryLogRow, Server};
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 use tokio::{task::spawn_blocking, time::Instant};
 use tracing::{info, warn};
@@ -55,13 +55,12 @@ impl Courier {
         self.rung = None;
         self.unwritten += 1;
         let (office, name, uid) = (self.office.clone(), self.name.clone(), endpoint.uid.clone());
-        let now = (self.office.now)();
+        let moment = self.moment();
         self.tasks.spawn(async move {
             let write = move |connection: &_| {
-                let record = outage::read(connection, &name, &uid)?;
-                batch::delivered(connection, id, &reply, now)?;
-                outage::end(connection, &name)?;
-                Ok(record.outage.is_some())
+                let past = outage::recovered(connection, &name, &uid, moment)?;
+                batch::delivered(connection, id, &reply, moment.now)?;
+                Ok(past)
             };
             Ok(Done::Delivered(id, office.write(write).await?))
         });
@@ -69,11 +68,17 @@ impl Courier {
     }
 
     /// It is written down that the archive took `batch`.
-    pub(super) fn written(&mut self, batch: i64, recovered: bool) {
+    pub(super) fn written(&mut self, batch: i64, past: Option<PastOutage>) {
         self.busy.remove(&batch);
         self.unwritten -= 1;
-        if recovered {
-            info!(endpoint = self.name, "the outage is over");
+        if let Some(past) = past {
+            let PastOutage { outage, attempts, messages, .. } = past;
+            let minutes = past.ended_at.0.duration_since(past.first_failure_at.0).as_mins();
+            info!(
+                endpoint = self.name,
+                outage, attempts, minutes, messages, "the outage is over; what waited goes out"
+            );
+            self.set_at = None;
             self.look_again();
             self.office.turned.send_modify(|count| *count += 1);
         }
@@ -119,10 +124,11 @@ impl Courier {
         if let (Next::Split, Some(accepted)) = (next, &endpoint.accepted) {
             return self.split(endpoint, &accepted.server, id, &words).await;
         }
-        let (name, uid, now) = (self.name.clone(), endpoint.uid.clone(), (self.office.now)());
+        let (name, uid, retry) = (self.name.clone(), endpoint.uid.clone(), endpoint.retry.clone());
+        let moment = self.moment();
         let row = (next == Next::Ladder).then(|| RetryLogRow {
             attempt: 0,
-            at: Time(now),
+            at: Time(moment.now),
             stage: failure.stage,
             reason: Some(failure.reason),
             code: failure.code().map(i32::from),
@@ -130,14 +136,18 @@ impl Courier {
             notified_at: None,
         });
         warn!(endpoint = self.name, failure = words, ?verdict, "a delivery failed; its batch is kept and tried again");
-        self.office
-            .write(move |connection| {
-                tries::failed(connection, id, &words, maybe)?;
-                row.iter().try_for_each(|row| outage::failed(connection, &name, &uid, row.clone(), now).map(drop))
-            })
-            .await?;
+        if next == Next::Ladder {
+            self.set_at = Some(Instant::now());
+        }
+        let write = move |connection: &_| {
+            tries::failed(connection, id, &words, maybe)?;
+            row.iter()
+                .try_for_each(|row| outage::failed(connection, &name, &uid, &retry, row.clone(), moment).map(drop))
+        };
+        self.office.write(write).await?;
         if next == Next::Ladder {
             self.put_back().await?;
+            self.expire(endpoint).await?;
             self.office.turned.send_modify(|count| *count += 1);
         }
         Ok(())

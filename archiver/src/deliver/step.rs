@@ -62,12 +62,13 @@ mod tests {
             batching: Batching::default(),
             retry: Retry::default(),
             delivery: Default::default(),
+            published: None,
             secrets: Default::default(),
         }
     }
 
     fn failing() -> Record {
-        Record { number: 1, outage: Some(Outage::failed(None, at(1000))), log: vec![] }
+        Record { number: 1, outage: Some(Outage::failed(None, at(1000))), ..Record::default() }
     }
 
     #[test]

@@ -2,10 +2,12 @@
 
 use std::collections::BTreeSet;
 
-use imarchive_crds::{ArchivingEndpoint, Batching, Connection, Delivery, Retry, Server, hex};
+use imarchive_crds::{ArchivingEndpoint, Batching, Connection, Delivery, Retry, RetryStatus, Server, hex};
 use kube::ResourceExt;
 use sha2::{Digest, Sha256};
 use tracing::warn;
+
+use crate::spool::outage::Known;
 
 /// An endpoint, parsed.
 #[derive(Clone, Debug, PartialEq)]
@@ -24,6 +26,8 @@ pub struct Endpoint {
     pub retry: Retry,
     /// How hard the archive may be pressed.
     pub delivery: Delivery,
+    /// What was published of its outage: an archiver that is behind it takes it up.
+    pub published: Option<RetryStatus>,
     /// The Secrets with its credentials: that of the spec, which may not be accepted yet, and that of what is.
     pub secrets: BTreeSet<String>,
 }
@@ -40,6 +44,11 @@ pub struct AcceptedServer {
 }
 
 impl Endpoint {
+    /// What the record of its outage follows, beside the attempts.
+    pub fn known(&self) -> Known {
+        Known { published: self.published.clone(), suspended: self.suspend, retry: self.retry.clone() }
+    }
+
     /// What is delivered by.
     pub fn server(&self) -> Option<&Server> {
         self.accepted.as_ref().map(|accepted| &accepted.server)
@@ -74,7 +83,16 @@ pub(super) fn parse(endpoint: &ArchivingEndpoint) -> Endpoint {
         batching: spec.batching.clone(),
         retry: spec.retry.clone(),
         delivery: spec.delivery.clone(),
+        published: endpoint.status.as_ref().and_then(|status| status.retry.as_ref()).map(attempts),
     }
+}
+
+/// What counts of an outage that was published. The rest follows from it, and a change of that is none here.
+fn attempts(published: &RetryStatus) -> RetryStatus {
+    let mut attempts = RetryStatus { next_attempt_at: None, give_up_at: None, ..published.clone() };
+    attempts.log.iter_mut().for_each(|row| row.notified_at = None);
+    attempts.last.iter_mut().for_each(|last| last.notified_at = None);
+    attempts
 }
 
 fn uid(endpoint: &ArchivingEndpoint) -> String {

@@ -16,6 +16,8 @@ pub struct Backlog {
     pub oldest_at: Option<Timestamp>,
     /// Batches in need of a person.
     pub held: i64,
+    /// Those of them that waited for too long.
+    pub expired: i64,
     /// When a batch was last delivered.
     pub last_delivered_at: Option<Timestamp>,
 }
@@ -23,13 +25,21 @@ pub struct Backlog {
 /// The sealed part of what `endpoint` has to do.
 pub fn backlog(connection: &Connection, endpoint: &str) -> rusqlite::Result<Backlog> {
     let sql = "SELECT batches, messages, held, last_delivered_at,
-                      (SELECT min(oldest_at) FROM batch WHERE endpoint = ?1 AND state = 'waiting')
+                      (SELECT min(oldest_at) FROM batch WHERE endpoint = ?1 AND state = 'waiting'),
+                      (SELECT count(*) FROM batch WHERE endpoint = ?1 AND state = 'held' AND reason = 'Expired')
                FROM tally WHERE endpoint = ?1";
     let at =
         |row: &rusqlite::Row<'_>, column| row.get::<_, Option<i64>>(column)?.map(|at| time(column, at)).transpose();
     let backlog = connection.prepare_cached(sql)?.query_row([endpoint], |row| {
         let (batches, messages, held) = (row.get(0)?, row.get(1)?, row.get(2)?);
-        Ok(Backlog { batches, messages, held, last_delivered_at: at(row, 3)?, oldest_at: at(row, 4)? })
+        Ok(Backlog {
+            batches,
+            messages,
+            held,
+            last_delivered_at: at(row, 3)?,
+            oldest_at: at(row, 4)?,
+            expired: row.get(5)?,
+        })
     });
     Ok(backlog.optional()?.unwrap_or_default())
 }

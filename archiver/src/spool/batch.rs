@@ -6,7 +6,7 @@ use rusqlite::{Connection, OptionalExtension, params};
 use sha2::{Digest, Sha256};
 use uuid::Uuid;
 
-use super::{books::settle, chunks::chunks, mail};
+use super::{books::settle, chunks::chunks, clock, mail};
 use crate::{
     batch::Sealed,
     message::{Conversation, Recorded},
@@ -40,8 +40,8 @@ pub fn seal(connection: &Connection, spool: Uuid, sealing: &Sealing, now: Timest
     let last = connection.prepare_cached(sql)?.query_row([&sealing.endpoint], row).optional()?;
     let sequence = last.as_ref().map_or(1, |(sequence, _)| sequence + 1);
     let sql = "INSERT INTO batch (endpoint, endpoint_uid, sequence, digest, previous_digest, message_id, source,
-                                  conversation, members, messages, oldest_at, sealed_at)
-               VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12)";
+                                  conversation, members, messages, oldest_at, sealed_at, stamp)
+               VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13)";
     connection.prepare_cached(sql)?.execute(params![
         sealing.endpoint,
         sealing.endpoint_uid,
@@ -55,6 +55,7 @@ pub fn seal(connection: &Connection, spool: Uuid, sealing: &Sealing, now: Timest
         sealing.members.len() as i64,
         sealing.oldest_at.as_millisecond(),
         now.as_millisecond(),
+        clock::stamp(connection, &sealing.endpoint, now)?,
     ])?;
     let batch = connection.last_insert_rowid();
     for seq in &sealing.members {
@@ -81,7 +82,7 @@ pub(super) fn message_id(
     format!("{hash}@{from_domain}")
 }
 
-fn json(value: &impl serde::Serialize) -> rusqlite::Result<String> {
+pub(super) fn json(value: &impl serde::Serialize) -> rusqlite::Result<String> {
     serde_json::to_string(value).map_err(|error| rusqlite::Error::ToSqlConversionFailure(error.into()))
 }
 

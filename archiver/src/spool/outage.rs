@@ -1,13 +1,22 @@
-//! An endpoint's outage, persisted: how often it was tried, and with what result.
+//! An endpoint's outage, persisted: how often it was tried, with what result, and for how long by its [clock].
 //!
 //! The record is kept by name, so that its numbers only grow. An outage belongs to one UID: when another endpoint has
-//! taken the name, it is over, whether or not anybody saw the name being gone.
+//! taken the name, it is over, whether or not anybody saw the name being gone. What the operator published of the same
+//! endpoint restores a record that is behind it, by the numbers of outage and attempt and never by time: an archiver that
+//! lost its volume goes on at the rung where it was.
 
-use imarchive_crds::{RetryLogRow, ladder::Outage};
-use jiff::Timestamp;
+use imarchive_crds::{
+    PastOutage, Retry, RetryLogRow, RetryStatus,
+    ladder::{self, Clock, Moment, Outage},
+};
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 use rusqlite::{Connection, OptionalExtension, params};
 
-use super::batch::{from_json, time};
+use super::{
+    backlog::{backlog, open_messages},
+    batch::{from_json, json, time},
+    clock,
+};
 
 /// Rows of the log that are kept: the first 20 and the last 80 of an outage.
 const FIRST: usize = 20;
@@ -22,20 +31,85 @@ pub struct Record {
     pub outage: Option<Outage>,
     /// Its failed attempts.
     pub log: Vec<RetryLogRow>,
+    /// The outage before.
+    pub last: Option<PastOutage>,
+    /// How long the endpoint was in outages.
+    pub clock: Clock,
+}
+
+/// What becomes of the record beside the attempts themselves.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Known {
+    /// What was published of its outage, by nobody who marked it.
+    pub published: Option<RetryStatus>,
+    /// Whether it is suspended.
+    pub suspended: bool,
+    /// Its ladder.
+    pub retry: Retry,
+}
+
+impl Record {
+    /// The record as it should be, by what is known; `None`: as it is.
+    pub fn caught_up(&self, known: &Known, uid: &str, moment: Moment) -> Option<Self> {
+        let restored = known.published.as_ref().and_then(|published| self.restored(published, &known.retry, uid));
+        let record = restored.as_ref().unwrap_or(self);
+        let clock = match (&record.outage, record.clock.runs_since) {
+            (Some(_), Some(_)) if known.suspended => record.clock.stopped(moment),
+            (Some(_), None) if !known.suspended => record.clock.started(moment.now),
+            _ => return restored,
+        };
+        Some(Self { clock, ..record.clone() })
+    }
+
+    /// The record with what was `published`, if it is behind that.
+    fn restored(&self, published: &RetryStatus, retry: &Retry, uid: &str) -> Option<Self> {
+        let outage = match (&published.first_failure_at, &published.last_attempt_at) {
+            (Some(Time(first_failure_at)), Some(Time(last_attempt_at))) => {
+                u32::try_from(published.attempt).ok().filter(|attempts| *attempts > 0).map(|attempts| Outage {
+                    attempts,
+                    first_failure_at: *first_failure_at,
+                    last_attempt_at: *last_attempt_at,
+                })
+            }
+            _ => None,
+        };
+        let rung = |outage: &Option<Outage>| outage.as_ref().map_or(0, |outage| outage.attempts);
+        if (self.number, rung(&self.outage)) >= (published.outage, rung(&outage)) {
+            return None;
+        }
+        let reading = self.clock.reading;
+        let clock = match &outage {
+            Some(outage) => Clock {
+                reading,
+                most: reading + ladder::delay(retry, outage.attempts, uid),
+                runs_since: Some(outage.last_attempt_at),
+            },
+            None => Clock { runs_since: None, ..self.clock },
+        };
+        let log = if outage.is_some() { published.log.clone() } else { Vec::new() };
+        Some(Self { number: published.outage, outage, log, last: published.last.clone(), clock })
+    }
+
+    /// The record after the end of its outage, if one runs; `last`: what is told of it.
+    fn ended(&self, last: Option<PastOutage>) -> Self {
+        let number = self.number + i64::from(self.outage.is_some());
+        Self { number, last, clock: Clock { runs_since: None, ..self.clock }, ..Self::default() }
+    }
 }
 
 /// The record of `endpoint`, as the endpoint with this UID has it.
 pub fn read(connection: &Connection, endpoint: &str, uid: &str) -> rusqlite::Result<Record> {
     let (record, of) = stored(connection, endpoint)?;
     Ok(match of {
-        Some(of) if of != uid => ended(&record),
+        Some(of) if of != uid => record.ended(None),
         _ => record,
     })
 }
 
 /// The record, and the UID that its outage belongs to.
 fn stored(connection: &Connection, endpoint: &str) -> rusqlite::Result<(Record, Option<String>)> {
-    let sql = "SELECT number, attempts, first_failure_at, last_attempt_at, log, endpoint_uid FROM outage
+    let clock = clock::read(connection, endpoint)?;
+    let sql = "SELECT number, attempts, first_failure_at, last_attempt_at, log, endpoint_uid, last FROM outage
                WHERE endpoint = ?1";
     let record = connection.prepare_cached(sql)?.query_row([endpoint], |row| {
         let attempts: u32 = row.get(1)?;
@@ -46,117 +120,112 @@ fn stored(connection: &Connection, endpoint: &str) -> rusqlite::Result<(Record, 
             }
             _ => None,
         };
-        Ok((Record { number: row.get(0)?, outage, log: from_json(4, &row.get::<_, String>(4)?)? }, row.get(5)?))
+        let log = from_json(4, &row.get::<_, String>(4)?)?;
+        let last = row.get::<_, Option<String>>(6)?.map(|last| from_json(6, &last)).transpose()?;
+        Ok((Record { number: row.get(0)?, outage, log, last, clock }, row.get(5)?))
     });
-    Ok(record.optional()?.unwrap_or((Record { number: 1, ..Record::default() }, None)))
+    Ok(record.optional()?.unwrap_or((Record { number: 1, clock, ..Record::default() }, None)))
 }
 
-/// Adds a failed attempt, which ended at `now`, and answers the record with it.
+/// Adds a failed attempt, which ended at `moment`, and answers the record with it.
 pub fn failed(
     connection: &Connection,
     endpoint: &str,
     uid: &str,
+    retry: &Retry,
     row: RetryLogRow,
-    now: Timestamp,
+    moment: Moment,
 ) -> rusqlite::Result<Record> {
     let mut record = read(connection, endpoint, uid)?;
-    let outage = Outage::failed(record.outage.as_ref(), now);
+    let outage = Outage::failed(record.outage.as_ref(), moment.now);
     record.log.push(RetryLogRow { attempt: i64::from(outage.attempts), ..row });
     if record.log.len() > FIRST + LAST {
         record.log.remove(FIRST);
     }
+    record.clock = record.clock.failed(moment, ladder::delay(retry, outage.attempts, uid));
     record.outage = Some(outage);
     write(connection, endpoint, Some(uid), &record)?;
     Ok(record)
 }
 
-/// Ends the outage, if one runs: a delivery does, and the end of the endpoint itself. The batches keep their attempts, so that one that fails on its own
-/// account comes last from now on.
+/// Takes up what is known beside the attempts, and answers the record with it.
+pub fn catch_up(
+    connection: &Connection,
+    endpoint: &str,
+    uid: &str,
+    known: &Known,
+    moment: Moment,
+) -> rusqlite::Result<Record> {
+    let record = read(connection, endpoint, uid)?;
+    let Some(record) = record.caught_up(known, uid, moment) else { return Ok(record) };
+    write(connection, endpoint, Some(uid), &record)?;
+    Ok(record)
+}
+
+/// A delivery ends the outage, if one runs: what is told of it. To be called before the delivery is noted, which has
+/// waited for it, too. The batches keep their attempts, so that one that fails on its own account comes last from now on.
+pub fn recovered(
+    connection: &Connection,
+    endpoint: &str,
+    uid: &str,
+    moment: Moment,
+) -> rusqlite::Result<Option<PastOutage>> {
+    let record = read(connection, endpoint, uid)?;
+    let Some(outage) = &record.outage else {
+        // One of another UID is over as well.
+        end_of_another(connection, endpoint, uid)?;
+        return Ok(None);
+    };
+    let messages = backlog(connection, endpoint)?.messages + open_messages(connection, endpoint)?.messages;
+    let past = PastOutage {
+        outage: record.number,
+        attempts: i64::from(outage.attempts),
+        first_failure_at: Time(outage.first_failure_at),
+        ended_at: Time(moment.now),
+        messages,
+        notified_at: None,
+    };
+    let clock = record.clock.stopped(moment);
+    let ended = Record { clock, ..record.ended(Some(past.clone())) };
+    write(connection, endpoint, Some(uid), &ended)?;
+    Ok(Some(past))
+}
+
+fn end_of_another(connection: &Connection, endpoint: &str, uid: &str) -> rusqlite::Result<()> {
+    match stored(connection, endpoint)? {
+        (record, Some(of)) if record.outage.is_some() && of != uid => {
+            write(connection, endpoint, Some(uid), &record.ended(None))
+        }
+        _ => Ok(()),
+    }
+}
+
+/// Ends the outage of an endpoint that is gone, if one runs: nobody is told how long it was.
 pub fn end(connection: &Connection, endpoint: &str) -> rusqlite::Result<()> {
     let (record, _) = stored(connection, endpoint)?;
     if record.outage.is_none() {
         return Ok(());
     }
-    write(connection, endpoint, None, &ended(&record))
-}
-
-/// The record after the end of its outage, if one runs.
-fn ended(record: &Record) -> Record {
-    Record { number: record.number + i64::from(record.outage.is_some()), ..Record::default() }
+    write(connection, endpoint, None, &record.ended(None))
 }
 
 fn write(connection: &Connection, endpoint: &str, uid: Option<&str>, record: &Record) -> rusqlite::Result<()> {
-    let sql =
-        "INSERT OR REPLACE INTO outage (endpoint, number, attempts, first_failure_at, last_attempt_at, log, endpoint_uid)
-         VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7)";
+    let sql = "INSERT OR REPLACE INTO outage (endpoint, number, attempts, first_failure_at, last_attempt_at, log,
+                                              endpoint_uid, last)
+               VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8)";
     let outage = record.outage.as_ref();
-    let log =
-        serde_json::to_string(&record.log).map_err(|error| rusqlite::Error::ToSqlConversionFailure(error.into()))?;
     connection.prepare_cached(sql)?.execute(params![
         endpoint,
         record.number,
         outage.map_or(0, |outage| outage.attempts),
         outage.map(|outage| outage.first_failure_at.as_millisecond()),
         outage.map(|outage| outage.last_attempt_at.as_millisecond()),
-        log,
+        json(&record.log)?,
         uid,
+        record.last.as_ref().map(json).transpose()?,
     ])?;
-    Ok(())
+    clock::set(connection, endpoint, &record.clock)
 }
 
 #[cfg(test)]
-mod tests {
-    use imarchive_crds::Stage;
-    use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
-
-    use super::*;
-    use crate::spool::schema;
-
-    fn spool() -> Connection {
-        let connection = Connection::open_in_memory().expect("a database");
-        schema::prepare(&connection).expect("a new spool").expect("of our format");
-        connection
-    }
-
-    fn fail(connection: &Connection, uid: &str) -> (i64, Option<u32>) {
-        let at = Timestamp::from_second(1000).expect("in range");
-        let row = RetryLogRow {
-            attempt: 0,
-            at: Time(at),
-            stage: Stage::Connect,
-            reason: None,
-            code: None,
-            message: String::new(),
-            notified_at: None,
-        };
-        told(failed(connection, "journal", uid, row, at).expect("written"))
-    }
-
-    fn look(connection: &Connection, uid: &str) -> (i64, Option<u32>) {
-        told(read(connection, "journal", uid).expect("readable"))
-    }
-
-    /// The outage's number, and its attempts while it runs.
-    fn told(record: Record) -> (i64, Option<u32>) {
-        (record.number, record.outage.map(|outage| outage.attempts))
-    }
-
-    #[test]
-    fn an_outage_goes_on_for_the_endpoint_that_it_began_with() {
-        let connection = spool();
-        fail(&connection, "first");
-        assert_eq!(fail(&connection, "first"), (1, Some(2)));
-        end(&connection, "journal").expect("written");
-        assert_eq!(look(&connection, "first"), (2, None));
-    }
-
-    #[test]
-    fn another_endpoint_of_the_name_begins_an_outage_of_its_own_with_a_higher_number() {
-        let connection = spool();
-        fail(&connection, "first");
-        assert_eq!(look(&connection, "second"), (2, None));
-        assert_eq!(fail(&connection, "second"), (2, Some(1)));
-        end(&connection, "journal").expect("written");
-        assert_eq!(look(&connection, "second"), (3, None));
-    }
-}
+mod tests;

@@ -11,7 +11,7 @@ use super::ledger;
 mod appending;
 
 /// The newest format that this program knows.
-pub const FORMAT: i64 = 5;
+pub const FORMAT: i64 = 6;
 
 /// The tables of the first format.
 const TABLES: &str = "
@@ -136,6 +136,26 @@ const TRIED_BATCHES: &str = "
     UPDATE format SET version = 5;
 ";
 
+/// The sixth format: how long outages last, and batches wait in them. Programs of the fourth may open it: to them no batch
+/// expires, and they leave the clock where it is.
+const OUTAGE_CLOCK: &str = "
+    -- Milliseconds in outages, over the endpoint's life; see crds::ladder::Clock. Beside the outage, since earlier programs
+    -- replace its row.
+    CREATE TABLE clock (
+        endpoint TEXT PRIMARY KEY,
+        reading INTEGER NOT NULL,
+        most INTEGER NOT NULL,
+        runs_since INTEGER
+    ) STRICT, WITHOUT ROWID;
+    -- The clock's reading when the batch was due.
+    ALTER TABLE batch ADD COLUMN stamp INTEGER;
+    CREATE INDEX batch_stamp ON batch (endpoint, stamp) WHERE state = 'waiting';
+    CREATE INDEX batch_expired ON batch (endpoint) WHERE state = 'held' AND reason = 'Expired';
+    -- The outage before.
+    ALTER TABLE outage ADD COLUMN last TEXT;
+    UPDATE format SET version = 6;
+";
+
 /// Sets `connection` up for durable commits and makes the tables of a new file. Answers the spool's UUID, or the format
 /// number that the file needs when this program is too old for it.
 pub fn prepare(connection: &Connection) -> rusqlite::Result<Result<Uuid, i64>> {
@@ -193,6 +213,9 @@ pub fn migrate(connection: &Connection) -> rusqlite::Result<Result<Uuid, i64>> {
     if version < 5 {
         connection.execute_batch(TRIED_BATCHES)?;
     }
+    if version < 6 {
+        connection.execute_batch(OUTAGE_CLOCK)?;
+    }
     Uuid::parse_str(&uuid).map(Ok).map_err(|_| rusqlite::Error::InvalidQuery)
 }
 
@@ -234,6 +257,9 @@ mod tests {
         let uuid = first_format(&connection);
         assert_eq!(prepare(&connection).expect("migrated"), Ok(uuid));
         assert_eq!(prepare(&connection).expect("the same again"), Ok(uuid));
+        let format =
+            connection.query_row("SELECT version, needs FROM format", [], |row| Ok((row.get(0)?, row.get(1)?)));
+        assert_eq!(format.expect("readable"), (FORMAT, 4), "programs of the fourth format may open it");
         let found =
             |id| ledger::find(&connection, "s", id).expect("readable").map(|found| (found.entry, found.excluded));
         assert_eq!(["a", "b", "c", "d"].map(found), [Some((2, false)), Some((1, false)), Some((3, true)), None]);

@@ -9,7 +9,8 @@ use rusqlite::{Connection, OptionalExtension};
 use uuid::Uuid;
 
 use super::{
-    batch::{message_id, time},
+    batch::{self, message_id, time},
+    clock::EXPIRED,
     mail,
 };
 
@@ -49,7 +50,8 @@ pub fn failed(connection: &Connection, batch: i64, reason: &str, maybe: bool) ->
     connection.prepare_cached(sql)?.execute((batch, reason, maybe)).map(drop)
 }
 
-/// Puts a batch on a ladder of its own: it was refused while another one was taken.
+/// Puts a batch on a ladder of its own: it was refused while another one was taken. One that has climbed it for as long as
+/// a batch may fail is held.
 pub fn put_off(
     connection: &Connection,
     batch: i64,
@@ -59,9 +61,19 @@ pub fn put_off(
 ) -> rusqlite::Result<()> {
     let sql = "UPDATE batch SET refusals = refusals + 1 WHERE id = ?1 RETURNING refusals";
     let refusals: u32 = connection.prepare_cached(sql)?.query_row([batch], |row| row.get(0))?;
+    if ladder::climbed(retry, refusals, endpoint_uid) >= retry.give_up_after.duration() {
+        return batch::hold(connection, batch, EXPIRED);
+    }
     let next = now + ladder::delay(retry, refusals, endpoint_uid);
     let sql = "UPDATE batch SET next_at = ?2 WHERE id = ?1";
     connection.prepare_cached(sql)?.execute((batch, next.as_millisecond())).map(drop)
+}
+
+/// Forgets how often and for how long `batch` was tried: a person lets it wait anew. It keeps its bytes, and what is known
+/// of whether the archive has them.
+pub fn anew(connection: &Connection, batch: i64) -> rusqlite::Result<()> {
+    let sql = "UPDATE batch SET attempts = 0, refusals = 0, next_at = NULL, stamp = NULL WHERE id = ?1";
+    connection.prepare_cached(sql)?.execute([batch]).map(drop)
 }
 
 /// The mail of `batch` is about to be stored, rendered by the connection `form`.
@@ -142,6 +154,26 @@ mod tests {
             assert_eq!(due(&connection, "journal", at(rung - 1), 9).expect("readable"), [1, 3]);
             assert_eq!(due(&connection, "journal", next, 9).expect("readable"), [1, 2, 3]);
         }
+    }
+
+    #[test]
+    fn a_batch_that_was_put_off_for_as_long_as_it_may_fail_is_held() {
+        let connection = spool();
+        let retry = Retry { give_up_after: imarchive_crds::Span::hours(3), ..Retry::default() };
+        for state in ["waiting", "waiting", "held"] {
+            put_off(&connection, 2, &retry, "u", at(0)).expect("written");
+            let sql = "SELECT state FROM batch WHERE id = 2";
+            assert_eq!(connection.query_row(sql, [], |row| row.get::<_, String>(0)).expect("there"), state);
+        }
+    }
+
+    #[test]
+    fn a_batch_that_waits_anew_is_next() {
+        let connection = spool();
+        failed(&connection, 1, "no", false).expect("written");
+        put_off(&connection, 1, &Retry::default(), "u", at(0)).expect("written");
+        anew(&connection, 1).expect("written");
+        assert_eq!(due(&connection, "journal", at(0), 9).expect("readable"), [1, 2, 3]);
     }
 
     #[test]

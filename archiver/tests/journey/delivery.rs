@@ -10,7 +10,7 @@ const NEVER: Act = Act::Say("554 5.7.1 not this one\r\n");
 const LATER: Act = Act::Say("451 4.3.0 not this one now\r\n");
 
 /// One message in each of so many conversations: so many batches.
-fn conversations(range: std::ops::Range<usize>) -> Value {
+pub(super) fn conversations(range: std::ops::Range<usize>) -> Value {
     let one = |id: usize| {
         let mut one = message(id);
         one["recipients"][0]["address"] = format!("bob{id}@other.example").into();
@@ -19,7 +19,7 @@ fn conversations(range: std::ops::Range<usize>) -> Value {
     range.map(one).collect()
 }
 
-fn with_delivery(delivery: &str) -> String {
+pub(super) fn with_delivery(delivery: &str) -> String {
     ACME.replace("  smtp:", &format!("  delivery: {delivery}\n  smtp:"))
 }
 

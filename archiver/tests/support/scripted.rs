@@ -111,6 +111,11 @@ impl Listener {
         self
     }
 
+    /// From now on it does `act` at `step`.
+    pub fn now(&self, step: Step, act: Act) {
+        self.acts.lock().expect("no panic").insert(step, [act].into());
+    }
+
     fn peek(&self, step: Step) -> Act {
         let acts = self.acts.lock().expect("no panic");
         acts.get(&step).and_then(|acts| acts.front()).cloned().unwrap_or(Act::Usual)
@@ -152,6 +157,11 @@ impl Host {
     pub fn and(mut self, port: u16, listener: Listener) -> Self {
         self.listeners.insert(port, listener);
         self
+    }
+
+    /// The connections that are open.
+    pub fn connections(&self) -> usize {
+        self.open.0.load(Ordering::SeqCst)
     }
 
     /// The most connections that were open at once.
