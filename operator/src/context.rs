@@ -8,7 +8,9 @@ use crate::{
     api::Kube,
     backoff::Backoff,
     metrics::Metrics,
+    notify::Notifier,
     progress::Progress,
+    queue::Queues,
     settings::Workload,
     slots::{self, Slots},
     stores::Stores,
@@ -36,6 +38,8 @@ pub struct Shared {
     pub rollouts: Slots,
     /// Who is assigned where.
     pub tables: Tables,
+    /// Whom the administrators are told by.
+    pub notifier: Notifier,
     /// The time.
     pub clock: Clock,
     scopes: RwLock<Vec<Arc<Stores>>>,
@@ -43,8 +47,16 @@ pub struct Shared {
 
 impl Shared {
     /// Nothing failed, and nothing runs.
-    pub fn new(kube: Kube, workload: Workload, metrics: Metrics, progress: Progress, clock: Clock) -> Self {
+    pub fn new(
+        kube: Kube,
+        workload: Workload,
+        metrics: Metrics,
+        progress: Progress,
+        notifier: Notifier,
+        clock: Clock,
+    ) -> Self {
         Self {
+            notifier,
             kube,
             workload,
             metrics,
@@ -68,15 +80,17 @@ impl Shared {
 pub struct Context {
     /// What is known of its scope.
     pub stores: Arc<Stores>,
+    /// Where reconciles of its objects are asked for.
+    pub queues: Queues,
     /// What all scopes share.
     pub shared: Arc<Shared>,
 }
 
 impl Context {
     /// The context of a scope.
-    pub fn new(stores: Arc<Stores>, shared: Arc<Shared>) -> Self {
+    pub fn new(stores: Arc<Stores>, queues: Queues, shared: Arc<Shared>) -> Self {
         shared.scopes.write().unwrap_or_else(PoisonError::into_inner).push(stores.clone());
-        Self { stores, shared }
+        Self { stores, queues, shared }
     }
 
     /// The time.

@@ -43,7 +43,9 @@ where
         shared.progress.served(&K::kind(&()));
         // A reconcile's own error was logged where it happened.
         if let Err(controller::Error::ObjectNotFound(gone)) = outcome {
-            shared.backoff.forget(&key(K::kind(&()), gone.namespace.as_deref(), &gone.name));
+            let gone = key(K::kind(&()), gone.namespace.as_deref(), &gone.name);
+            shared.backoff.forget(&gone);
+            shared.notifier.forget(&gone);
         }
     }
 }
@@ -85,7 +87,8 @@ fn after_error<K: Resource<DynamicType = ()>>(object: Arc<K>, _: &Error, context
     Action::requeue(context.shared.backoff.failed(&key_of(&*object)))
 }
 
-fn key_of<K: Resource<DynamicType = ()>>(object: &K) -> String {
+/// What an object is told from all others by.
+pub fn key_of<K: Resource<DynamicType = ()>>(object: &K) -> String {
     let meta = object.meta();
     key(K::kind(&()), meta.namespace.as_deref(), meta.name.as_deref().unwrap_or_default())
 }

@@ -5,7 +5,9 @@
 
 pub mod conditions;
 pub mod facts;
+pub mod failure;
 pub mod job;
+mod notified;
 pub mod observe;
 pub mod publish;
 pub mod retry;
@@ -14,7 +16,7 @@ pub mod verdict;
 
 use std::{sync::Arc, time::Duration};
 
-use imarchive_crds::ArchivingEndpoint;
+use imarchive_crds::{ArchivingEndpoint, ArchivingEndpointStatus};
 use jiff::Timestamp;
 use kube::{ResourceExt, runtime::controller::Action};
 use serde_json::json;
@@ -22,8 +24,9 @@ use serde_json::json;
 use crate::{
     archiver::workload::probe_account,
     context::Context,
+    controller,
     error::Error,
-    pods,
+    notify, pods,
     slots::PROBES,
     status::{self, Foreign},
     stores::{Guarded, readable},
@@ -73,6 +76,7 @@ pub async fn reconcile(object: Arc<Guarded<ArchivingEndpoint>>, context: Arc<Con
     if status::write(&context, endpoint, stored, &status, |status| &status.conditions, FOREIGN).await? {
         count(&context, &testing);
     }
+    tell(&context, &observed, &status);
     Ok(Action::requeue(again.min(LONGEST)))
 }
 
@@ -144,6 +148,15 @@ async fn start(context: &Context, observed: &Observed, plan: &Plan) -> Result<()
         );
     }
     Ok(())
+}
+
+/// Hands on what the administrators are to be told: when it is on the record, so that nothing is told of a status that was
+/// decided on an old version.
+fn tell(context: &Context, observed: &Observed, status: &ArchivingEndpointStatus) {
+    let (queues, namespace, name) = (context.queues.clone(), observed.namespace.clone(), observed.name.clone());
+    let ask = move || queues.ask_endpoint(&namespace, &name);
+    let key = controller::key_of(&observed.endpoint);
+    context.shared.notifier.due(&key, &observed.uid, notify::due(observed, status), ask);
 }
 
 fn count(context: &Context, testing: &Testing) {

@@ -5,7 +5,8 @@
 //! The way of a change: [`scope`] watches every kind once and keeps it in stores; each change asks, by [`queue`], for
 //! the reconciles that it may matter to; [`controller`] runs them, one at a time for an object, with backoff and metrics.
 //! A reconcile ([`archiver`], [`endpoint`], [`assignment`]) observes the stores, decides by pure functions of what it saw
-//! and of `now`, acts through [`api`], and publishes through [`status`], which writes only what differs.
+//! and of `now`, acts through [`api`], and publishes through [`status`], which writes only what differs. What the
+//! administrators are to be told of it, [`notify`] mails them.
 
 pub mod api;
 pub mod archiver;
@@ -21,6 +22,7 @@ pub mod fence;
 pub mod http;
 pub mod leader;
 pub mod metrics;
+pub mod notify;
 pub mod pods;
 pub mod progress;
 pub mod queue;

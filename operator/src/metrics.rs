@@ -20,6 +20,8 @@ pub struct Metrics {
     pub writes: IntCounterVec,
     /// Objects that somebody else had changed, and that were put right, by kind.
     pub drift: IntCounterVec,
+    /// Mails to administrators, by what became of them.
+    pub notifications: IntCounterVec,
     /// 1 while this replica leads.
     pub leader: IntGauge,
 }
@@ -49,6 +51,11 @@ impl Metrics {
                 "Objects that somebody else had changed, and that were put right.",
                 &["kind"],
             )?,
+            notifications: counter(
+                "notifications_total",
+                "Mails to administrators: sent, sent_in_part (an address was refused), or failed and tried again.",
+                &["result"],
+            )?,
             leader: IntGauge::new(name("leader"), "1 while this replica leads, else 0.")?,
         };
         metrics.registry.register(Box::new(metrics.reconciles.clone()))?;
@@ -57,6 +64,7 @@ impl Metrics {
         metrics.registry.register(Box::new(metrics.tests.clone()))?;
         metrics.registry.register(Box::new(metrics.writes.clone()))?;
         metrics.registry.register(Box::new(metrics.drift.clone()))?;
+        metrics.registry.register(Box::new(metrics.notifications.clone()))?;
         metrics.registry.register(Box::new(metrics.leader.clone()))?;
         Ok(metrics)
     }

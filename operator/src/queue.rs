@@ -140,7 +140,8 @@ impl Queues {
         self.ask(&self.archivers, namespace, ARCHIVER);
     }
 
-    fn ask_endpoint(&self, namespace: &str, name: &str) {
+    /// Asks for the reconcile of an endpoint.
+    pub fn ask_endpoint(&self, namespace: &str, name: &str) {
         self.ask(&self.endpoints, namespace, name);
     }
 

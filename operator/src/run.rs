@@ -22,6 +22,7 @@ use crate::{
     http::{self, Phase, Readiness},
     leader::{Candidate, End},
     metrics::Metrics,
+    notify::{Letter, Notifier, Relay},
     progress::Progress,
     scope::{self, Asked},
     settings,
@@ -33,6 +34,7 @@ const GRACE: Duration = Duration::from_secs(20);
 /// Waits until this replica leads, and leads until SIGTERM or SIGINT.
 pub async fn run(settings: settings::Run, clock: Clock) -> anyhow::Result<()> {
     let workload = settings.workload()?;
+    let relay = settings.notify.relay(workload.extra_roots.clone())?;
     let mut config = Config::infer().await.context("neither a kubeconfig nor a ServiceAccount's token was found")?;
     // Watches are long and retried by the watcher; writes are short and retried by the backoff of their object.
     config.default_retry = false;
@@ -61,12 +63,16 @@ pub async fn run(settings: settings::Run, clock: Clock) -> anyhow::Result<()> {
     let (resign, resigned) = oneshot::channel();
     let mut term = tokio::spawn(async move { candidate.keep(lease, resigned).await });
 
-    let kube = Kube::new(writing, fence, metrics.clone());
-    let shared = Arc::new(Shared::new(kube, workload, metrics.clone(), progress.clone(), clock));
+    let kube = Kube::new(writing, fence.clone(), metrics.clone());
+    let notifier = Notifier::new(relay.is_some());
+    if let Some(relay) = relay {
+        mail(&mut tasks, notifier.clone(), relay, fence, clock, &metrics);
+    }
+    let shared = Arc::new(Shared::new(kube, workload, metrics.clone(), progress.clone(), notifier, clock));
     let mut scopes = Vec::new();
     for namespace in settings.scopes() {
-        let (stores, asked) = scope::start(&watching, namespace.as_deref(), &progress, &mut tasks);
-        scopes.push((Arc::new(Context::new(stores, shared.clone())), asked));
+        let (stores, queues, asked) = scope::start(&watching, namespace.as_deref(), &progress, &mut tasks);
+        scopes.push((Arc::new(Context::new(stores, queues, shared.clone())), asked));
     }
     let (stop, stopped) = watch::channel(false);
     let mut controllers = JoinSet::new();
@@ -88,7 +94,7 @@ pub async fn run(settings: settings::Run, clock: Clock) -> anyhow::Result<()> {
         _ = terminate.recv() => Ok(()),
         _ = interrupt.recv() => Ok(()),
         outcome = lead => outcome,
-        Some(ended) = tasks.join_next() => bailed("a watch", ended),
+        Some(ended) = tasks.join_next() => bailed("a watch, or what mails the administrators,", ended),
         // What is under way finds the fence shut.
         ended = &mut term => return Err(lost(ended)),
     };
@@ -119,6 +125,16 @@ async fn serve(
         }
     });
     Ok(())
+}
+
+/// Mails the administrators by `relay`, beside all else.
+fn mail(tasks: &mut JoinSet<()>, notifier: Notifier, relay: Relay, fence: Fence, clock: Clock, metrics: &Metrics) {
+    let relay = Arc::new(relay);
+    let send = move |letter: Letter| {
+        let relay = relay.clone();
+        async move { relay.send(&letter, clock()).await }
+    };
+    tasks.spawn(notifier.run(send, fence, clock, metrics.clone()));
 }
 
 fn lost(ended: Result<End, JoinError>) -> anyhow::Error {

@@ -37,13 +37,14 @@ pub struct Asked {
     pub assignments: mpsc::UnboundedReceiver<ObjectRef<Guarded<UserAssignment>>>,
 }
 
-/// Starts the watches of `namespace`, or of all, as tasks of `tasks`. They end only with the process.
+/// Starts the watches of `namespace`, or of all, as tasks of `tasks`. They end only with the process. What they tell, and
+/// where anybody else may ask for reconciles.
 pub fn start(
     client: &Client,
     namespace: Option<&str>,
     progress: &Progress,
     tasks: &mut JoinSet<()>,
-) -> (Arc<Stores>, Asked) {
+) -> (Arc<Stores>, Queues, Asked) {
     let writers = Writers::default();
     let stores = Arc::new(writers.stores());
     let (archivers, asked_archivers) = mpsc::unbounded();
@@ -71,7 +72,7 @@ pub fn start(
     scope.watch(tasks, writers.network_policies, named(ARCHIVER), |queues, _, change| queues.owned(change));
     scope.watch(tasks, writers.role_bindings, named(ARCHIVER), |queues, _, change| queues.owned(change));
     let asked = Asked { archivers: asked_archivers, endpoints: asked_endpoints, assignments: asked_assignments };
-    (stores, asked)
+    (stores, queues, asked)
 }
 
 struct Scope<'a> {

@@ -4,6 +4,9 @@ use std::{fs, net::SocketAddr, path::PathBuf};
 
 use anyhow::{Context, bail};
 use clap::{Args, ValueEnum};
+use imarchive_crds::Address;
+
+use crate::notify::{Relay, RelayTls};
 
 /// Annotations of an object together have at most 256 KiB, and the roots share them with the endpoint's YAML.
 const LARGEST_ROOTS: usize = 200 * 1024;
@@ -35,6 +38,50 @@ pub struct Run {
     /// Where /metrics, /livez and /readyz are served.
     #[arg(long, env = "IMARCHIVE_METRICS", default_value = "0.0.0.0:8080")]
     pub metrics: SocketAddr,
+    /// How administrators are mailed.
+    #[command(flatten)]
+    pub notify: Notify,
+}
+
+/// The relay that administrators are mailed by.
+#[derive(Args, Clone, Debug)]
+pub struct Notify {
+    /// The server that takes the mails to administrators; nobody is mailed when unset.
+    #[arg(long, env = "IMARCHIVE_NOTIFY_HOST", requires = "notify_from")]
+    pub notify_host: Option<String>,
+    /// Its port; 587 for StartTLS and 465 for Implicit when unset.
+    #[arg(long, env = "IMARCHIVE_NOTIFY_PORT", value_parser = clap::value_parser!(u16).range(1..))]
+    pub notify_port: Option<u16>,
+    /// How it speaks TLS; its certificate is verified in either case.
+    #[arg(long, env = "IMARCHIVE_NOTIFY_TLS", value_enum, default_value_t = RelayTls::StartTls)]
+    pub notify_tls: RelayTls,
+    /// The sender of the mails.
+    #[arg(long, env = "IMARCHIVE_NOTIFY_FROM")]
+    pub notify_from: Option<String>,
+    /// A folder with the files username and password, read at each mail; nothing is authenticated when unset.
+    #[arg(long, env = "IMARCHIVE_NOTIFY_CREDENTIALS")]
+    pub notify_credentials: Option<PathBuf>,
+}
+
+impl Notify {
+    /// The relay, if there is one, whose certificate the public CAs or `extra_roots` vouch for.
+    pub fn relay(&self, extra_roots: Option<String>) -> anyhow::Result<Option<Relay>> {
+        let Some(host) = self.notify_host.clone().filter(|host| !host.is_empty()) else { return Ok(None) };
+        let from = self.notify_from.as_deref().unwrap_or_default();
+        let from = Address::parse(from).with_context(|| format!("--notify-from: {from:?} cannot be used"))?;
+        if !from.is_mailbox() {
+            bail!("--notify-from: {from} is no mailbox that every server can be told");
+        }
+        let usual = if self.notify_tls == RelayTls::Implicit { 465 } else { 587 };
+        Ok(Some(Relay {
+            host,
+            port: self.notify_port.unwrap_or(usual),
+            tls: self.notify_tls,
+            from,
+            credentials: self.notify_credentials.clone(),
+            extra_roots,
+        }))
+    }
 }
 
 /// The arguments of `operator check`.

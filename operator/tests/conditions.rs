@@ -124,6 +124,7 @@ fn every_condition_is_explained() {
         ConditionType::Accepted,
         ConditionType::Delivering,
         ConditionType::Default,
+        ConditionType::Notified,
         ConditionType::EndpointResolved,
     ];
     for type_ in types.map(ConditionType::name) {

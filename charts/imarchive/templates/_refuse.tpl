@@ -24,7 +24,18 @@
   $values.test.endpoint $namespace) }}
 {{- end }}
 
-{{- if $values.notify.host }}
-{{- fail "notify.host is set, but this version of imarchive mails nobody yet" }}
+{{- with $values.notify }}
+{{- if and .host (not .from) }}
+{{- fail "notify.host is set without notify.from: set it to the sender of the mails to administrators" }}
+{{- end }}
+{{- if and .host (contains ":" .host) }}
+{{- fail (printf "notify.host is %s, with a port: set it as notify.port" .host) }}
+{{- end }}
+{{- if and (not .host) (or .from .secretName .port) }}
+{{- fail "notify.from, notify.port or notify.secretName is set without notify.host: nobody would be mailed" }}
+{{- end }}
+{{- if and (eq .tls "Implicit") (has (toString .port) (list "25" "587")) }}
+{{- fail (printf "notify.port is %s with notify.tls Implicit: there servers speak StartTLS" (toString .port)) }}
+{{- end }}
 {{- end }}
 {{- end }}

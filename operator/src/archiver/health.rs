@@ -58,6 +58,9 @@ pub fn health(observed: &Observed) -> Health {
         return wait(ConditionReason::PodTerminating);
     }
     if pods::is_ready(pod) {
+        if let Some(not_durable) = not_durable(observed) {
+            return not_durable;
+        }
         return match is_current(observed, pod) {
             true => Health::of(true, Needs::Nothing, ConditionReason::PodReady),
             false => Health::of(true, Needs::Time, ConditionReason::RollingOut),
@@ -75,6 +78,14 @@ pub fn health(observed: &Observed) -> Health {
         return Health::down(needs, ConditionReason::of_kubernetes(&problem.reason), sentence);
     }
     wait(ConditionReason::PodNotReady)
+}
+
+/// By the word of the pod, which is the one that knows.
+fn not_durable(observed: &Observed) -> Option<Health> {
+    let since = observed.archiver.status.as_ref()?.not_durable_since.as_ref()?;
+    let since = since.0.strftime("%Y-%m-%dT%H:%M:%SZ");
+    let reason = ConditionReason::NotDurable;
+    Some(Health::down(Needs::Person, reason.clone(), format!("Since {since} nothing is taken. {}", reason.meaning())))
 }
 
 fn is_current(observed: &Observed, pod: &Pod) -> bool {
@@ -157,6 +168,18 @@ mod tests {
     fn a_ready_pod_is_ready() {
         let ready = json!({"conditions": [{"type": "Ready", "status": "True"}]});
         assert_eq!(verdict(ready), (true, Needs::Nothing, "PodReady".to_owned()));
+    }
+
+    #[test]
+    fn a_pod_that_cannot_make_messages_durable_needs_a_person_and_says_since_when() {
+        let ready = json!({"conditions": [{"type": "Ready", "status": "True"}]});
+        let mut observed = observed(false, Some(ready));
+        let status = json!({"notDurableSince": "2026-11-23T09:00:00Z"});
+        observed.archiver.status = Some(serde_json::from_value(status).expect("a status"));
+        let health = health(&observed);
+        assert_eq!((health.ready, health.needs, health.reason), (false, Needs::Person, ConditionReason::NotDurable));
+        assert!(health.message.starts_with("Since 2026-11-23T09:00:00Z nothing is taken. "), "{}", health.message);
+        assert!(health.message.contains("Grow spec.storage.size"), "{}", health.message);
     }
 
     #[test]

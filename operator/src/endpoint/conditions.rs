@@ -1,22 +1,26 @@
-//! The conditions of an endpoint: Tested, Accepted, Ready, Delivering, Default, and Reconciling or Stalled.
+//! The conditions of an endpoint: Tested, Accepted, Ready, Delivering, Default, Notified, and Reconciling or Stalled.
 
 use imarchive_crds::{ArchivingEndpointStatus, ConditionType, Reason, TestReport};
 use jiff::Timestamp;
-use k8s_openapi::apimachinery::pkg::apis::meta::v1::Condition;
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::{Condition, Time};
 
-use super::{Testing, observe::Observed, retry};
+use super::{
+    Testing,
+    failure::{failure, heals},
+    notified,
+    observe::Observed,
+    retry,
+};
 use crate::status::{ConditionReason, Conditions, Progress, quoted};
 
-/// What to do about a reply of 4xx.
-pub(super) const FOR_NOW: &str =
-    "The server says so for now: it is tried again by itself. If it lasts, ask the archive.";
-
 /// The state of one condition.
-struct Verdict {
+pub(super) struct Verdict {
     /// `None` while nothing is known.
-    status: Option<bool>,
-    reason: ConditionReason,
-    message: String,
+    pub status: Option<bool>,
+    /// One word.
+    pub reason: ConditionReason,
+    /// What happened, and what to do.
+    pub message: String,
     /// Whether, when False, time alone can heal it.
     heals: bool,
 }
@@ -33,16 +37,18 @@ pub fn conditions(
     let delivering = delivering(observed, status);
     let ready = ready(&tested, &accepted, status);
     let default = default(observed, status);
-    let progress = progress(&tested, &delivering);
+    let progress = progress(&tested, &delivering, gave_up(observed, status));
+    let notified = notified::verdict(observed, status);
 
     let mut conditions = Conditions::over(&observed.status.conditions, observed.endpoint.metadata.generation, now);
-    for (type_, verdict) in [
+    let always = [
         (ConditionType::Ready, ready),
         (ConditionType::Tested, tested),
         (ConditionType::Accepted, accepted),
         (ConditionType::Delivering, delivering),
         (ConditionType::Default, default),
-    ] {
+    ];
+    for (type_, verdict) in always.into_iter().chain(notified.map(|notified| (ConditionType::Notified, notified))) {
         match verdict.status {
             Some(status) => conditions.set(type_, status, verdict.reason, verdict.message),
             None => conditions.unknown(type_, verdict.reason, verdict.message),
@@ -53,11 +59,11 @@ pub fn conditions(
 }
 
 impl Verdict {
-    fn yes(reason: ConditionReason, message: impl Into<String>) -> Self {
+    pub fn yes(reason: ConditionReason, message: impl Into<String>) -> Self {
         Self { status: Some(true), reason, message: message.into(), heals: true }
     }
 
-    fn no(reason: ConditionReason, message: impl Into<String>) -> Self {
+    pub fn no(reason: ConditionReason, message: impl Into<String>) -> Self {
         Self { status: Some(false), reason, message: message.into(), heals: true }
     }
 
@@ -89,7 +95,7 @@ fn tested(observed: &Observed, test: Option<&TestReport>, testing: &Testing) -> 
     }
     let reason = test.reason.unwrap_or(Reason::ProtocolError);
     let message = match (test.failed_stage(), testing) {
-        (Some(stage), _) => failure(&stage.name.to_string(), stage.code, &stage.message, reason.into()),
+        (Some(stage), _) => failure(stage.name, stage.code, &stage.message, reason.into()),
         (None, Testing::Ended(ended)) => ended.detail.clone().unwrap_or_else(|| reason.remedy().to_owned()),
         // The report has no place for it, so that it was only said once.
         (None, _) => stored_message(observed, reason).unwrap_or_else(|| reason.remedy().to_owned()),
@@ -134,29 +140,76 @@ fn ready(tested: &Verdict, accepted: &Verdict, status: &ArchivingEndpointStatus)
     }
 }
 
-/// Not suspended, and no outage.
+/// Not suspended, and no outage. What is held needs a person, and is told of here in any case.
 fn delivering(observed: &Observed, status: &ArchivingEndpointStatus) -> Verdict {
+    let held = held(status);
     if observed.endpoint.spec.suspend {
-        return Verdict::no(ConditionReason::Suspended, ConditionReason::Suspended.sentence());
+        return Verdict::no(ConditionReason::Suspended, format!("{}{held}", ConditionReason::Suspended.sentence()));
     }
     let Some(outage) = status.retry.as_ref().filter(|retry| retry::is_outage(Some(retry))) else {
-        return Verdict::yes(ConditionReason::NoOutage, ConditionReason::NoOutage.sentence());
+        return Verdict::yes(ConditionReason::NoOutage, format!("{}{held}", ConditionReason::NoOutage.sentence()));
     };
-    let next = match &outage.next_attempt_at {
-        Some(next) => format!(" The next attempt is at {}.", next.0.strftime("%Y-%m-%dT%H:%M:%SZ")),
-        None => String::new(),
+    let said = |time: &Option<Time>, words: &str| {
+        time.as_ref().map(|time| format!("{words}{}", time.0.strftime("%Y-%m-%dT%H:%M:%SZ"))).unwrap_or_default()
     };
+    let since = said(&outage.first_failure_at, " since ");
+    let next = said(&outage.next_attempt_at, " The next attempt is at ");
+    let next = if next.is_empty() { next } else { format!("{next}.") };
     let last = outage.log.last();
     let reason = last.and_then(|last| last.reason).map_or(ConditionReason::DeliveryFailed, ConditionReason::Failed);
     let what = match last {
-        Some(last) => failure(&last.stage.to_string(), last.code, &last.message, reason.clone()),
+        Some(last) => failure(last.stage, last.code, &last.message, reason.clone()),
         None => reason.sentence(),
     };
     let heals = match (&reason, last) {
         (ConditionReason::Failed(reason), Some(last)) => heals(*reason, last.code),
         _ => true,
     };
-    Verdict { heals, ..Verdict::no(reason, format!("Attempt {} failed. {what}{next}", outage.attempt)) }
+    let tries = match outage.attempt {
+        1 => "1 attempt".to_owned(),
+        many => format!("{many} attempts"),
+    };
+    let message = format!("Nothing could be delivered{since}: {tries} failed. {what}{next}{held}");
+    Verdict { heals, ..Verdict::no(reason, message) }
+}
+
+/// What is held, in a sentence after others; nothing when nothing is.
+fn held(status: &ArchivingEndpointStatus) -> String {
+    let rows = &status.archivers;
+    let held: i64 = rows.iter().map(|row| row.held_batches).sum();
+    let expired = expired(status);
+    let batches = |count: i64| if count == 1 { "1 batch".to_owned() } else { format!("{count} batches") };
+    let mut said = String::new();
+    if expired > 0 {
+        let when = match retry::is_outage(status.retry.as_ref()) {
+            true => "when the archive takes mail again",
+            false => "to have them delivered",
+        };
+        said = format!(
+            " Held, since the archive was away for longer than spec.retry.giveUpAfter: {}; {when}: kubectl exec \
+             archiver-0 -- /archiver held release --reason Expired.",
+            batches(expired)
+        );
+    }
+    if held > expired {
+        let (what, them) = if expired > 0 { ("Held for other reasons", "them all") } else { ("Held", "them") };
+        said = format!(
+            "{said} {what}: {}; to see {them}: kubectl exec archiver-0 -- /archiver held list.",
+            batches(held - expired)
+        );
+    }
+    said
+}
+
+fn expired(status: &ArchivingEndpointStatus) -> i64 {
+    status.archivers.iter().map(|row| row.expired_batches).sum()
+}
+
+/// While the archive is away, and batches have waited for too long.
+fn gave_up(observed: &Observed, status: &ArchivingEndpointStatus) -> Option<Progress> {
+    let outage = retry::is_outage(status.retry.as_ref()) && !observed.endpoint.spec.suspend;
+    let reason = ConditionReason::GaveUp;
+    (outage && expired(status) > 0).then(|| Progress::Stalled { message: reason.sentence(), reason })
 }
 
 fn default(observed: &Observed, status: &ArchivingEndpointStatus) -> Verdict {
@@ -189,7 +242,10 @@ fn default(observed: &Observed, status: &ArchivingEndpointStatus) -> Verdict {
     }
 }
 
-fn progress(tested: &Verdict, delivering: &Verdict) -> Progress {
+fn progress(tested: &Verdict, delivering: &Verdict, gave_up: Option<Progress>) -> Progress {
+    if let Some(gave_up) = gave_up {
+        return gave_up;
+    }
     let wrong = [tested, delivering].into_iter().filter(|verdict| verdict.status == Some(false));
     // Who suspends an endpoint waits for nothing.
     let wrong: Vec<&Verdict> = wrong.filter(|verdict| verdict.reason != ConditionReason::Suspended).collect();
@@ -203,29 +259,5 @@ fn progress(tested: &Verdict, delivering: &Verdict) -> Progress {
     match tested.status {
         None => Progress::Reconciling { reason: ConditionReason::Progressing, message: tested.message.clone() },
         Some(_) => Progress::Settled,
-    }
-}
-
-/// Whether time alone can heal it: by its nature, or because the server says "for now".
-fn heals(reason: Reason, code: Option<i32>) -> bool {
-    reason.heals_by_itself() || code.is_some_and(|code| (400..500).contains(&code))
-}
-
-/// What happened, and what to do: nothing, when the server says "for now", whatever it is that it refuses.
-fn failure(stage: &str, code: Option<i32>, message: &str, reason: ConditionReason) -> String {
-    let words = words(stage, code, message);
-    match code {
-        Some(400..500) => format!("{words}. {FOR_NOW}"),
-        _ => reason.with(format!("{words}.")),
-    }
-}
-
-fn words(stage: &str, code: Option<i32>, message: &str) -> String {
-    let message = quoted(message);
-    match code.map(|code| code.to_string()) {
-        Some(code) if message.starts_with(&code) => format!("{stage}: {message}"),
-        Some(code) => format!("{stage}: {code} {message}").trim_end().to_owned(),
-        None if message.is_empty() => format!("{stage} failed"),
-        None => format!("{stage}: {message}"),
     }
 }

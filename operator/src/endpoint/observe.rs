@@ -9,7 +9,7 @@ use super::{
     facts::Facts,
     verdict::{self, Run},
 };
-use crate::{context::Context, pods::ENDPOINT_LABEL, stores::controlled_by};
+use crate::{context::Context, controller, notify::Notices, pods::ENDPOINT_LABEL, stores::controlled_by};
 
 /// An endpoint and what surrounds it.
 #[derive(Clone, Debug)]
@@ -40,6 +40,8 @@ pub struct Observed {
     pub has_archiver: bool,
     /// How many users are assigned here.
     pub users: usize,
+    /// What the notifier knows.
+    pub notices: Notices,
 }
 
 impl Observed {
@@ -59,6 +61,7 @@ impl Observed {
             archiver: None,
             has_archiver: false,
             users: 0,
+            notices: Notices::default(),
             endpoint: endpoint.clone(),
         }
     }
@@ -82,6 +85,11 @@ pub fn observe(endpoint: &ArchivingEndpoint, context: &Context, now: Timestamp) 
         runs: runs.collect(),
         archiver: stores.archiver(&alone.namespace),
         has_archiver: stores.has_archiver(&alone.namespace),
+        notices: context.shared.notifier.notices(
+            &controller::key_of(endpoint),
+            &alone.uid,
+            alone.status.retry.as_ref(),
+        ),
         users: context.shared.tables.of(stores, &alone.namespace).users_of(&alone.name),
         ..alone
     }

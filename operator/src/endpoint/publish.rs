@@ -20,6 +20,10 @@ pub fn status(observed: &Observed, testing: &Testing, now: Timestamp) -> Archivi
         Testing::Invalid(_) => observed.requested.clone(),
         _ => None,
     };
+    let mut retry = retry::fold(&stored.archivers, stored.retry.as_ref());
+    if let Some(retry) = &mut retry {
+        retry::note(retry, &observed.notices.told);
+    }
     let mut status = ArchivingEndpointStatus {
         observed_generation: observed.endpoint.metadata.generation,
         conditions: Vec::new(),
@@ -34,7 +38,7 @@ pub fn status(observed: &Observed, testing: &Testing, now: Timestamp) -> Archivi
             .filter(|_| !stored.archivers.is_empty()),
         accepted: accepted(observed, test.as_ref()),
         test,
-        retry: retry::fold(&stored.archivers, stored.retry.as_ref()),
+        retry,
         archivers: stored.archivers.clone(),
         last_handled_test_at: handled.or_else(|| stored.last_handled_test_at.clone()),
     };

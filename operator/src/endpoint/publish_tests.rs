@@ -122,7 +122,7 @@ fn a_4xx_heals_whatever_refused_it() {
     let status = status(&observed, &Testing::Ended(Box::new(Ended { report, detail: None, answers: None })), at(100));
     assert_eq!(reason(&status, ConditionType::Reconciling), pair("True", "ProgressingWithRetry"));
     let tested = status.conditions.iter().find(|condition| condition.type_ == "Tested").expect("it is there");
-    assert_eq!(tested.message, format!("Recipient: 450 4.2.1 later. {}", conditions::FOR_NOW));
+    assert_eq!(tested.message, format!("Recipient: 450 4.2.1 later. {}", crate::endpoint::failure::FOR_NOW));
 }
 
 #[test]

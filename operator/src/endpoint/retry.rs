@@ -1,16 +1,70 @@
-//! The outage, as the archivers' rows have it.
+//! The outage, folded from the archivers' rows into what is published.
+//!
+//! Nothing goes back: of two views of an endpoint the one that is ahead counts, by the number of the outage and then of the
+//! attempt, never by time. A row that is behind is a stale read, or an archiver that lost its volume and takes up what was
+//! published; a row without attempts says nothing, and neither does a row that is gone. What ends an outage is an archiver
+//! that is at the next one.
+//!
+//! What the archiver's log no longer has is kept, up to a bound, and so is when the administrators were mailed, which only
+//! the operator knows.
 
-use imarchive_crds::{ArchiverRow, RetryStatus};
+use std::collections::BTreeMap;
+
+use imarchive_crds::{ArchiverRow, PastOutage, RetryLogRow, RetryStatus};
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
+
+use crate::notify::{News, Told};
+
+/// How many attempts of an outage are kept: the first ones, which tell how it began, and the last ones.
+const FIRST: usize = 20;
+const LAST: usize = 80;
 
 /// What is published of the rows' attempts, when `stored` was published before.
-///
-/// A row that is behind what was published, by outage and then by attempt, is an archiver with an old spool, which takes
-/// up what was published; so that is kept. A row without attempts has no outage.
 pub fn fold(rows: &[ArchiverRow], stored: Option<&RetryStatus>) -> Option<RetryStatus> {
+    let said = || rows.iter().filter_map(|row| row.attempts.as_ref());
     let order = |retry: &RetryStatus| (retry.outage, retry.attempt);
-    let newest = rows.iter().filter_map(|row| row.attempts.as_ref()).max_by_key(|retry| order(retry))?;
-    let newer = stored.filter(|stored| order(stored) > order(newest)).unwrap_or(newest);
-    Some(newer.clone())
+    // Of two that are equal a row, which knows of a ladder that was changed meanwhile.
+    let newest = stored.into_iter().chain(said()).max_by_key(|retry| order(retry))?;
+    Some(RetryStatus { log: log(newest, stored, said()), last: last(stored, said()), ..newest.clone() })
+}
+
+/// Every attempt that anybody knows of the outage that `newest` is in.
+fn log<'a>(
+    newest: &RetryStatus,
+    stored: Option<&RetryStatus>,
+    said: impl Iterator<Item = &'a RetryStatus>,
+) -> Vec<RetryLogRow> {
+    let current = |retry: &&RetryStatus| retry.outage == newest.outage && retry.attempt > 0;
+    let published = stored.filter(current).into_iter().flat_map(|retry| &retry.log);
+    let mut rows: BTreeMap<i64, RetryLogRow> = published.map(|row| (row.attempt, row.clone())).collect();
+    for row in said.filter(current).flat_map(|retry| &retry.log) {
+        let notified_at = rows.get(&row.attempt).and_then(|row| row.notified_at.clone());
+        rows.insert(row.attempt, RetryLogRow { notified_at, ..row.clone() });
+    }
+    let count = rows.len();
+    let kept = rows.into_values().enumerate().filter(|(index, _)| *index < FIRST || index + LAST >= count);
+    kept.map(|(_, row)| row).collect()
+}
+
+/// The latest outage that is over.
+fn last<'a>(stored: Option<&RetryStatus>, said: impl Iterator<Item = &'a RetryStatus>) -> Option<PastOutage> {
+    let published = stored.and_then(|stored| stored.last.as_ref());
+    let said = said.filter_map(|retry| retry.last.as_ref());
+    let last = published.into_iter().chain(said).max_by_key(|past| (past.outage, past.attempts, past.ended_at.0))?;
+    let same = published.filter(|published| published.outage == last.outage);
+    let notified_at = same.and_then(|published| published.notified_at.clone());
+    Some(PastOutage { notified_at, ..last.clone() })
+}
+
+/// Notes in `retry` what the administrators were mailed of.
+pub fn note(retry: &mut RetryStatus, told: &Told) {
+    let time = |news: News| told.get(&news).map(|at| Time(*at));
+    for row in retry.log.iter_mut().filter(|row| row.notified_at.is_none()) {
+        row.notified_at = time(News::Attempt { outage: retry.outage, attempt: row.attempt });
+    }
+    if let Some(last) = retry.last.as_mut().filter(|last| last.notified_at.is_none()) {
+        last.notified_at = time(News::End { outage: last.outage });
+    }
 }
 
 /// Whether it is an outage.
@@ -19,31 +73,5 @@ pub fn is_outage(retry: Option<&RetryStatus>) -> bool {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn retry(outage: i64, attempt: i64) -> RetryStatus {
-        RetryStatus { outage, attempt, ..RetryStatus::default() }
-    }
-
-    fn row(attempts: Option<RetryStatus>) -> ArchiverRow {
-        let row = serde_json::json!({"name": "archiver-0", "attempts": attempts});
-        serde_json::from_value(row).expect("a row")
-    }
-
-    #[test]
-    fn the_row_that_is_ahead_is_published() {
-        assert_eq!(fold(&[row(Some(retry(2, 1)))], Some(&retry(1, 9))), Some(retry(2, 1)));
-    }
-
-    #[test]
-    fn a_row_that_is_behind_takes_nothing_back() {
-        assert_eq!(fold(&[row(Some(retry(1, 1)))], Some(&retry(1, 9))), Some(retry(1, 9)));
-    }
-
-    #[test]
-    fn a_row_without_attempts_ends_the_outage() {
-        assert_eq!(fold(&[row(None)], Some(&retry(1, 9))), None);
-        assert!(!is_outage(None));
-    }
-}
+#[path = "retry_tests.rs"]
+mod tests;

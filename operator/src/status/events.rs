@@ -9,11 +9,12 @@ use super::{ConditionReason, shortened};
 /// The longest note that the API takes for an event.
 const LONGEST_NOTE: usize = 1000;
 /// What is told of, and what the operator did when it changed.
-const TOLD: [(ConditionType, &str); 4] = [
+const TOLD: [(ConditionType, &str); 5] = [
     (ConditionType::Ready, "Reconcile"),
     (ConditionType::Accepted, "Accept"),
     (ConditionType::Delivering, "Deliver"),
     (ConditionType::Default, "Elect"),
+    (ConditionType::Notified, "Notify"),
 ];
 /// Why an object is on its way, when something is wrong meanwhile.
 const TROUBLE: [ConditionReason; 2] = [ConditionReason::ProgressingWithRetry, ConditionReason::EndpointNotFound];
@@ -32,13 +33,21 @@ pub fn transitions(before: &[Condition], after: &[Condition]) -> Vec<Event> {
     let mut events = Vec::new();
     for (type_, action) in TOLD {
         let Some(now) = find(after, type_) else { continue };
-        let (good, fails) = (now.status == "True", failing && type_ != ConditionType::Default);
+        let good = now.status == "True";
+        let fails = match type_ {
+            ConditionType::Default => false,
+            // That nobody can be told is no trouble of the object's.
+            ConditionType::Notified => !good,
+            _ => failing,
+        };
         let news = match find(before, type_) {
             Some(was) if was.status == now.status => !good && fails && was.reason != now.reason,
-            Some(_) => true,
+            // A mail that arrived tells of itself.
+            Some(_) => type_ != ConditionType::Notified || fails,
             None => match type_ {
                 ConditionType::Ready => good || fails,
                 ConditionType::Default => good,
+                ConditionType::Notified => fails,
                 _ => false,
             },
         };
@@ -95,6 +104,20 @@ mod tests {
         assert!(transitions(&[], &fresh).is_empty());
         let ready = list(|conditions| conditions.set(ConditionType::Ready, true, ConditionReason::TestPassed, "x"));
         assert_eq!(transitions(&fresh, &ready).len(), 1);
+    }
+
+    #[test]
+    fn of_mails_to_administrators_only_a_failure_is_an_event() {
+        let notified = |told: bool, reason: ConditionReason| {
+            list(|conditions| conditions.set(ConditionType::Notified, told, reason.clone(), "x"))
+        };
+        let (told, failed) = (notified(true, ConditionReason::Told), notified(false, ConditionReason::RelayFailed));
+        assert!(transitions(&[], &told).is_empty() && transitions(&failed, &told).is_empty());
+        for before in [vec![], told, notified(false, ConditionReason::NoRelay)] {
+            let events = transitions(&before, &failed);
+            assert!(matches!(events[..], [Event { type_: EventType::Warning, .. }]), "{}", events.len());
+        }
+        assert!(transitions(&failed, &failed).is_empty());
     }
 
     #[test]

@@ -101,6 +101,10 @@ vocabulary! {
         spool fsck over the claim spool.";
     /// The disk failed while messages were written; the archiver recovers at its start.
     CommitFailed of ARCHIVER => "If it lasts, look at the volume.";
+    /// The volume is full or fails, so that messages cannot be made durable: none is taken, and the chat systems are told
+    /// to keep theirs. What was taken is kept, and goes on being delivered.
+    NotDurable of ARCHIVER => "Grow spec.storage.size; if the volume is not full, look at it: kubectl describe pvc spool. \
+        Messages are taken again by themselves.";
     /// The archiver needs more memory than spec.resources gives it.
     OOMKilled of ARCHIVER => "Raise spec.resources.limits.memory.";
     /// The archiver ended unexpectedly, and is started again.
@@ -124,6 +128,20 @@ vocabulary! {
     Suspended of ENDPOINT => "";
     /// A delivery failed, and the archiver said no more about it.
     DeliveryFailed of ENDPOINT => "Look at the archiver's log: kubectl logs archiver-0.";
+    /// Batches waited for longer than spec.retry.giveUpAfter. They are held for a person; nothing is deleted, new messages
+    /// go on being kept, and the archive goes on being tried.
+    GaveUp of ENDPOINT => "Mend what keeps the archive away, or ask it. When it takes mail again, release what is held: \
+        kubectl exec archiver-0 -- /archiver held release --reason Expired.";
+    /// The administrators were mailed of each failed attempt, and of the end of the outage.
+    Told of ENDPOINT => "";
+    /// The relay did not take a mail to the administrators. It is tried again by itself, at least every quarter of an hour,
+    /// and then tells of all that they were not mailed about; deliveries go on meanwhile.
+    RelayFailed of ENDPOINT => "Look at the relay, and at the values notify.* of the chart; a refused address stands in \
+        spec.organization.administrators of the Archiver.";
+    /// There is something to tell the administrators, and no relay to mail them by.
+    NoRelay of ENDPOINT => "Set notify.host and notify.from of the chart.";
+    /// There is something to tell, and nobody to be told.
+    NoAdministrators of ENDPOINT => "Name them in spec.organization.administrators of the Archiver.";
     /// Users named nowhere belong here, as spec.default asks.
     Requested of ENDPOINT => "";
     /// Users named nowhere belong here, since no endpoint asks for them.

@@ -43,6 +43,8 @@ pub enum ArchiverEvent {
     Goes,
     Edited,
     Paused(bool),
+    /// Somebody is to be mailed, or nobody.
+    Administered(bool),
     Readable(bool),
     Pod(PodState),
     /// The API server refuses something that it owns, or not.
@@ -79,6 +81,8 @@ pub enum EndpointEvent {
     Annotated(u8),
     Probe(ProbeEnd),
     Row(Row),
+    /// The letter that is due is taken by the relay, or not.
+    Mailed(bool),
     Readable(bool),
 }
 
@@ -148,6 +152,7 @@ fn archiver() -> impl Strategy<Value = ArchiverEvent> {
         1 => Just(ArchiverEvent::Goes),
         1 => Just(ArchiverEvent::Edited),
         1 => any::<bool>().prop_map(ArchiverEvent::Paused),
+        1 => any::<bool>().prop_map(ArchiverEvent::Administered),
         1 => prop::bool::weighted(0.7).prop_map(ArchiverEvent::Readable),
         4 => pod.prop_map(ArchiverEvent::Pod),
         1 => any::<bool>().prop_map(ArchiverEvent::Refused),
@@ -166,7 +171,8 @@ fn endpoint() -> impl Strategy<Value = EndpointEvent> {
         1 => any::<bool>().prop_map(EndpointEvent::Suspended),
         1 => (0u8..3).prop_map(EndpointEvent::Annotated),
         8 => probe().prop_map(EndpointEvent::Probe),
-        2 => row().prop_map(EndpointEvent::Row),
+        4 => row().prop_map(EndpointEvent::Row),
+        2 => any::<bool>().prop_map(EndpointEvent::Mailed),
         1 => prop::bool::weighted(0.7).prop_map(EndpointEvent::Readable),
     ]
 }

@@ -5,6 +5,7 @@
 //! end that the operator comes to rest, with one default.
 
 mod event;
+mod mails;
 mod operate;
 mod rules;
 mod world;

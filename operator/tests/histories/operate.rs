@@ -145,6 +145,8 @@ impl World {
         let mut observed = self.observe_endpoint(number);
         let testing = self.carry_out(number, &observed);
         let after: ArchivingEndpointStatus = stored(&publish::status(&observed, &testing, self.now));
+        self.mails[number].published(&observed, &after);
+        check_notes(&before, &after);
 
         let generation = observed.endpoint.metadata.generation.unwrap_or_default();
         let published = Published {
@@ -197,6 +199,7 @@ impl World {
             runs: runs.filter(|run| follow(&run.facts)).collect(),
             archiver: self.archiver.as_ref().filter(|kept| kept.readable).map(|kept| kept.object.clone()),
             has_archiver: self.archiver.is_some(),
+            notices: self.mails[number].notices(),
             users: self.table().users_of(&name(number)),
             ..alone
         }
@@ -270,6 +273,19 @@ impl World {
             endpoint: &object.spec.endpoint_ref.name,
             users: &object.spec.users,
         }))
+    }
+}
+
+/// What the status says that the administrators were told, it goes on saying while it speaks of it.
+fn check_notes(before: &ArchivingEndpointStatus, after: &ArchivingEndpointStatus) {
+    let (Some(before), Some(after)) = (&before.retry, &after.retry) else {
+        assert_eq!(before.retry, None, "an outage is not forgotten");
+        return;
+    };
+    assert!((after.outage, after.attempt) >= (before.outage, before.attempt), "an outage does not go back");
+    for row in before.log.iter().filter(|row| before.outage == after.outage && row.notified_at.is_some()) {
+        let kept = after.log.iter().find(|kept| kept.attempt == row.attempt).expect("its attempts are few");
+        assert_eq!(kept.notified_at, row.notified_at);
     }
 }
 

@@ -2,7 +2,9 @@
 
 use std::{collections::BTreeSet, sync::Arc};
 
-use imarchive_crds::{Archiver, ArchivingEndpoint, Reason, TEST_REQUESTED_AT, TestReport, TestResult, UserAssignment};
+use imarchive_crds::{
+    Address, Archiver, ArchivingEndpoint, Reason, TEST_REQUESTED_AT, TestReport, TestResult, UserAssignment,
+};
 use jiff::{SignedDuration, Timestamp};
 use k8s_openapi::api::{apps::v1::StatefulSet, core::v1::Pod};
 use kube::core::{DeserializeGuard, error_boundary::InvalidObject};
@@ -15,7 +17,10 @@ use operator::{
 use serde::{Serialize, de::DeserializeOwned};
 use serde_json::{Value, json};
 
-use crate::event::{ArchiverEvent, AssignmentEvent, EndpointEvent, Event, MANY, PodState, ProbeEnd, Row};
+use crate::{
+    event::{ArchiverEvent, AssignmentEvent, EndpointEvent, Event, MANY, PodState, ProbeEnd, Row},
+    mails::Mails,
+};
 
 /// An object of one of the three kinds.
 pub struct Kept<K> {
@@ -37,6 +42,8 @@ pub struct World {
     pub assignments: [Option<Kept<UserAssignment>>; MANY],
     /// Of each endpoint.
     pub probes: [Vec<Probe>; MANY],
+    /// Of each endpoint: what its administrators are to be told, and were.
+    pub mails: [Mails; MANY],
     /// The connections of each endpoint, by fingerprint, that passed a test.
     pub passed: [BTreeSet<String>; MANY],
     pub pod: PodState,
@@ -58,6 +65,7 @@ impl World {
             endpoints: Default::default(),
             assignments: Default::default(),
             probes: Default::default(),
+            mails: Default::default(),
             passed: Default::default(),
             pod: PodState::Ready,
             refused: false,
@@ -87,7 +95,7 @@ impl World {
     pub fn happens(&mut self, event: &Event) {
         match event {
             Event::SecondsPass(seconds) => self.now += SignedDuration::from_secs(*seconds),
-            Event::Restart => self.slots = Slots::new(2),
+            Event::Restart => (self.slots, self.mails) = (Slots::new(2), Default::default()),
             Event::Quota(quota) => self.quota = *quota,
             Event::Archiver(event) => self.happens_to_archiver(event),
             Event::Endpoint(number, event) => self.happens_to_endpoint(*number, event),
@@ -128,6 +136,11 @@ impl World {
                 kept.object.spec.paused = *paused;
                 edited(&mut kept.object);
             }
+            (ArchiverEvent::Administered(administered), Some(kept)) => {
+                let somebody = Address::parse("compliance@acme.example").expect("an address");
+                kept.object.spec.organization.administrators = administered.then_some(somebody).into_iter().collect();
+                edited(&mut kept.object);
+            }
             (ArchiverEvent::Readable(readable), Some(kept)) => kept.turns(*readable),
             _ => {}
         }
@@ -142,6 +155,7 @@ impl World {
             }
             (EndpointEvent::Goes, _) => {
                 self.endpoints[number] = None;
+                self.mails[number] = Mails::default();
                 self.probes[number].clear();
                 self.passed[number].clear();
             }
@@ -151,6 +165,7 @@ impl World {
                 let annotations = kept.object.metadata.annotations.get_or_insert_default();
                 annotations.insert(TEST_REQUESTED_AT.to_owned(), value.to_string());
             }
+            (EndpointEvent::Mailed(taken), _) => self.mails[number].mailed(*taken, now),
             (EndpointEvent::Row(row), Some(kept)) if self.archiver.is_some() => {
                 let status = kept.object.status.get_or_insert_default();
                 status.archivers = vec![serde_json::from_value(row_of(*row, now)).expect("a row")];
@@ -298,8 +313,15 @@ fn row_of(row: Row, now: Timestamp) -> Value {
     match row {
         Row::Idle => json!({"name": "archiver-0", "pendingMessages": 1}),
         Row::CredentialsChanged => json!({"name": "archiver-0", "credentialsChangedAt": now}),
-        Row::Outage { outage, attempt, why } => json!({"name": "archiver-0", "attempts": {
-            "outage": outage, "attempt": attempt, "nextAttemptAt": now,
-            "log": [{"attempt": attempt, "at": now, "stage": "Connect", "reason": why, "message": "it is away"}]}}),
+        Row::Outage { outage, attempt, why } => {
+            let log =
+                json!([{"attempt": attempt, "at": now, "stage": "Connect", "reason": why, "message": "it is away"}]);
+            let last = json!({"outage": outage - 1, "attempts": 2, "firstFailureAt": "1970-01-01T00:00:00Z",
+                "endedAt": "1970-01-01T00:01:00Z", "messages": 3});
+            json!({"name": "archiver-0", "heldBatches": attempt, "expiredBatches": attempt / 2, "attempts": {
+                "outage": outage, "attempt": attempt, "nextAttemptAt": now,
+                "log": if attempt > 0 { log } else { json!([]) },
+                "last": if outage > 1 { last } else { Value::Null }}})
+        }
     }
 }

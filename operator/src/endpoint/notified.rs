@@ -1,0 +1,52 @@
+//! The condition Notified: whether the administrators were told of what they are to be told.
+
+use imarchive_crds::{ArchivingEndpointStatus, ConditionType, RetryStatus};
+
+use super::{conditions::Verdict, observe::Observed};
+use crate::status::ConditionReason;
+
+/// The condition, when `status` is the rest of the new status; `None` while there is nothing to tell.
+pub(super) fn verdict(observed: &Observed, status: &ArchivingEndpointStatus) -> Option<Verdict> {
+    let retry = status.retry.as_ref()?;
+    let failed = |reason: ConditionReason| Some(Verdict::no(reason.clone(), reason.sentence()));
+    match (has_news(retry), &observed.notices.trouble) {
+        (false, None) if !was_told(retry) => None,
+        (false, None) => Some(Verdict::yes(ConditionReason::Told, ConditionReason::Told.sentence())),
+        // Who may be asked for administrators does not speak now.
+        (true, _) if observed.archiver.is_none() => as_it_was(observed),
+        (true, _) if has_no_administrators(observed) => failed(ConditionReason::NoAdministrators),
+        (true, _) if !observed.notices.relay => failed(ConditionReason::NoRelay),
+        (_, Some(trouble)) => {
+            let reason = ConditionReason::RelayFailed;
+            Some(Verdict::no(reason.clone(), reason.with(trouble)))
+        }
+        // It is being sent.
+        (true, None) => as_it_was(observed),
+    }
+}
+
+fn has_news(retry: &RetryStatus) -> bool {
+    retry.log.iter().any(|row| row.notified_at.is_none())
+        || retry.last.as_ref().is_some_and(|last| last.notified_at.is_none())
+}
+
+fn was_told(retry: &RetryStatus) -> bool {
+    retry.log.iter().any(|row| row.notified_at.is_some())
+        || retry.last.as_ref().is_some_and(|last| last.notified_at.is_some())
+}
+
+fn has_no_administrators(observed: &Observed) -> bool {
+    observed.archiver.as_ref().is_some_and(|archiver| archiver.spec.organization.administrators.is_empty())
+}
+
+/// What was published before, unless it speaks of what is mended since.
+fn as_it_was(observed: &Observed) -> Option<Verdict> {
+    let conditions = &observed.status.conditions;
+    let before = conditions.iter().find(|condition| condition.type_ == ConditionType::Notified.name())?;
+    let of = |reason: ConditionReason| (before.reason == reason.to_string()).then_some(reason);
+    let message = before.message.clone();
+    match of(ConditionReason::Told) {
+        Some(told) => Some(Verdict::yes(told, message)),
+        None => of(ConditionReason::RelayFailed).map(|failed| Verdict::no(failed, message)),
+    }
+}
