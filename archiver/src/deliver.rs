@@ -8,6 +8,7 @@
 mod courier;
 mod outcome;
 mod plan;
+mod rungs;
 mod step;
 mod stock;
 mod trip;

@@ -232,3 +232,54 @@ fn counts(books: &Books) -> MessageCounts {
         unrouted: books.unrouted,
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use imarchive_crds::{PastOutage, ladder::Clock, ladder::Outage};
+
+    use super::*;
+    use crate::directory::Directory;
+
+    fn journal(suspend: bool) -> Endpoint {
+        let yaml = format!(
+            "{{apiVersion: imarchive.dev/v1alpha1, kind: ArchivingEndpoint, metadata: {{name: journal}}, spec: {{suspend: {suspend},
+              type: SecureSMTP, smtp: {{host: a.example, from: a@acme.example, recipients: [b@a.example]}}}}}}"
+        );
+        let folder = tempfile::tempdir().expect("a folder");
+        std::fs::write(folder.path().join("journal.yaml"), yaml).expect("written");
+        let read = Directory::new(folder.path(), false).read().expect("readable").expect("new");
+        read.endpoints["journal"].clone()
+    }
+
+    fn at(hour: i64) -> Timestamp {
+        Timestamp::from_second(hour * 3600).expect("in range")
+    }
+
+    #[test]
+    fn an_outage_is_told_with_its_next_try_and_when_the_first_batch_expires() {
+        let clock = Clock { runs_since: Some(at(100)), ..Clock::default() };
+        let record = Record { number: 3, outage: Some(Outage::failed(None, at(100))), clock, ..Record::default() };
+        let told = attempts(&journal(false), &record, Some(Duration::ZERO), at(100));
+        assert_eq!((told.outage, told.attempt, told.give_up_at), (3, 1, Some(Time(at(100 + 90 * 24)))));
+        assert!(told.next_attempt_at.is_some_and(|next| next.0 >= at(101) && next.0 < at(102)));
+        assert_eq!(attempts(&journal(false), &record, None, at(100)).give_up_at, None, "nothing waits");
+        let stopped = Record { clock: Clock { runs_since: None, ..clock }, ..record };
+        let told = attempts(&journal(true), &stopped, Some(Duration::ZERO), at(100));
+        assert_eq!((told.next_attempt_at, told.give_up_at), (None, None), "it is suspended");
+    }
+
+    #[test]
+    fn an_outage_that_is_over_is_told_until_the_next_one_is() {
+        let last = PastOutage {
+            outage: 3,
+            attempts: 5,
+            first_failure_at: Time(at(1)),
+            ended_at: Time(at(40)),
+            messages: 7,
+            notified_at: None,
+        };
+        let record = Record { number: 4, last: Some(last.clone()), ..Record::default() };
+        let told = attempts(&journal(false), &record, None, at(50));
+        assert_eq!((told.outage, told.attempt, told.last), (4, 0, Some(last)));
+    }
+}

@@ -33,6 +33,12 @@ impl Outage {
             None => Self { attempts: 1, first_failure_at: now, last_attempt_at: now },
         }
     }
+
+    /// The outage by a clock that says `now`, and may have been set back: no part of it is yet to come.
+    pub fn by(&self, now: Timestamp) -> Self {
+        let past = |at: Timestamp| at.min(now);
+        Self { first_failure_at: past(self.first_failure_at), last_attempt_at: past(self.last_attempt_at), ..*self }
+    }
 }
 
 /// How long after the end of attempt number `attempts` the next one comes, jitter included.
@@ -52,6 +58,12 @@ pub fn climbed(retry: &Retry, failures: u32, endpoint_uid: &str) -> Duration {
     let listed = u32::try_from(retry.ladder.len()).unwrap_or(rungs).min(rungs);
     let listed_time: Duration = (1..=listed).map(|rung| delay(retry, rung, endpoint_uid)).sum();
     listed_time + delay(retry, u32::MAX, endpoint_uid) * (rungs - listed)
+}
+
+/// The longest rung, jitter included, whichever endpoint it is.
+pub fn longest(retry: &Retry) -> Duration {
+    let longest = retry.ladder.iter().chain([&retry.interval]).map(|rung| rung.duration()).max().unwrap_or_default();
+    longest + longest / 20
 }
 
 /// When `outage` is tried next. `now` bounds it: a clock that went back never makes a wait longer than the rung.
@@ -107,6 +119,14 @@ mod tests {
         assert_eq!(second, Outage { attempts: 2, first_failure_at: at(10), last_attempt_at: at(20) });
     }
 
+    #[test]
+    fn an_outage_of_the_future_is_one_of_the_moment() {
+        let outage = Outage { attempts: 3, first_failure_at: at(10), last_attempt_at: at(90) };
+        assert_eq!(outage.by(at(100)), outage);
+        assert_eq!(outage.by(at(50)), Outage { last_attempt_at: at(50), ..outage.clone() });
+        assert_eq!(outage.by(at(5)), Outage { attempts: 3, first_failure_at: at(5), last_attempt_at: at(5) });
+    }
+
     proptest! {
         #[test]
         fn jitter_is_added_fixed_and_at_most_a_twentieth(attempts in 1u32..200, uid in ".{0,40}") {
@@ -114,6 +134,7 @@ mod tests {
             let bare = retry.ladder.get(attempts as usize - 1).unwrap_or(&retry.interval).duration();
             let delay = delay(&retry, attempts, &uid);
             prop_assert!(delay >= bare && delay <= bare + bare / 20);
+            prop_assert!(delay <= longest(&retry));
             prop_assert_eq!(delay, super::delay(&retry, attempts, &uid));
         }
     }

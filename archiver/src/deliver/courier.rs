@@ -8,27 +8,23 @@ use std::{
     sync::Arc,
 };
 
-use imarchive_crds::{
-    PastOutage, Reason,
-    ladder::{self, Moment},
-};
+use imarchive_crds::{PastOutage, ladder};
 use tokio::{
     task::JoinSet,
     time::{Duration, Instant, sleep_until},
 };
-use tracing::warn;
 
 use super::{
     Office,
     plan::Plan,
-    step::{Step, decide},
+    step::Step,
     stock::{self, MAILS, Ready},
-    trip::{Back, Kept, credentials, trip},
+    trip::{Back, Kept, trip},
 };
 use crate::{
     directory::{AcceptedServer, Endpoint},
     smtp::Credentials,
-    spool::{WriteError, clock, outage, tries},
+    spool::{WriteError, outage, tries},
 };
 
 /// How often it is seen during an outage whether the mounted credentials changed: the kubelet tells nobody.
@@ -61,7 +57,7 @@ pub(super) struct Courier {
     /// By the monotonic clock: when this process last set the outage clock.
     pub(super) set_at: Option<Instant>,
     /// What was last tried: with another one it is tried at once.
-    tried: Option<Key>,
+    pub(super) tried: Option<Key>,
 }
 
 /// What comes back to the courier.
@@ -77,9 +73,9 @@ pub(super) enum Done {
 
 /// What opens an archive's door: the connection's fingerprint, and the credentials if they could be read.
 #[derive(PartialEq)]
-struct Key {
-    fingerprint: String,
-    credentials: Result<Option<Credentials>, ()>,
+pub(super) struct Key {
+    pub(super) fingerprint: String,
+    pub(super) credentials: Result<Option<Credentials>, ()>,
 }
 
 impl Courier {
@@ -188,7 +184,7 @@ impl Courier {
         }
         let low = if outage { self.stock.is_empty() && self.busy.is_empty() } else { self.stock.len() < MAILS / 2 };
         if low && !self.preparing && self.idle_until.is_none_or(|until| until <= now) {
-            self.prepare(accepted, if outage { 1 } else { MAILS });
+            self.prepare(endpoint, accepted, if outage { 1 } else { MAILS });
         }
         let nothing_left = self.stock.is_empty() && !self.preparing;
         self.close_beyond(if nothing_left { 0 } else { most.saturating_sub(self.plan.at_work()) });
@@ -207,17 +203,23 @@ impl Courier {
     }
 
     /// Chooses what is tried next, and makes it ready.
-    fn prepare(&mut self, accepted: &AcceptedServer, most: usize) {
+    fn prepare(&mut self, endpoint: &Endpoint, accepted: &AcceptedServer, most: usize) {
         self.preparing = true;
         let (office, name, busy) = (self.office.clone(), self.name.clone(), self.busy.clone());
         let (accepted, suspects) = (Arc::new(accepted.clone()), self.plan.suspected());
         let (now, look) = ((self.office.now)(), self.looks);
+        let horizon = now + ladder::longest(&endpoint.retry);
         self.tasks.spawn(async move {
             let (endpoint, limit) = (name.clone(), most + busy.len() + suspects.len());
             let read = move |connection: &_| {
                 Ok((tries::due(connection, &endpoint, now, limit)?, tries::next_at(connection, &endpoint)?))
             };
-            let (due, next_at) = office.spool.read(read).await?;
+            let (due, mut next_at) = office.spool.read(read).await?;
+            if next_at.is_some_and(|at| at > horizon) {
+                let name = name.clone();
+                office.write(move |connection| tries::set_back(connection, &name, now, horizon)).await?;
+                next_at = Some(now);
+            }
             let free: Vec<i64> = due.into_iter().filter(|batch| !busy.contains(batch)).collect();
             let (refused, mut chosen): (Vec<_>, Vec<_>) = free.into_iter().partition(|batch| suspects.contains(batch));
             // While another is under way it is not known yet what is to be done about them.
@@ -273,100 +275,5 @@ impl Courier {
                 Ok(Done::Closed)
             });
         }
-    }
-
-    async fn step(&mut self, endpoint: &Endpoint) -> Result<Step, WriteError> {
-        let record = match self.record.take() {
-            Some(record) => record,
-            None => self.catch_up(endpoint).await?,
-        };
-        let step = self.decide(endpoint, &record);
-        self.record = Some(record);
-        Ok(step)
-    }
-
-    /// The record, with what is known beside it.
-    async fn catch_up(&mut self, endpoint: &Endpoint) -> Result<outage::Record, WriteError> {
-        let (name, uid, known) = (self.name.clone(), endpoint.uid.clone(), endpoint.known());
-        let moment = self.moment();
-        let (of, by) = (name.clone(), uid.clone());
-        let record = self.office.spool.read(move |connection| outage::read(connection, &of, &by)).await?;
-        let Some(expected) = record.caught_up(&known, &uid, moment) else { return Ok(record) };
-        if (record.number, &record.outage) != (expected.number, &expected.outage) {
-            warn!(
-                endpoint = name,
-                outage = expected.number,
-                "the spool is behind what was published; it goes on from there"
-            );
-        }
-        self.set_at = expected.clock.runs_since.filter(|since| *since == moment.now).map(|_| Instant::now());
-        let catch_up = move |connection: &_| outage::catch_up(connection, &name, &uid, &known, moment);
-        let caught_up = self.office.write(catch_up).await?;
-        self.office.turned.send_modify(|count| *count += 1);
-        Ok(caught_up)
-    }
-
-    /// Holds the batches that failed for too long, while there is an outage.
-    pub(super) async fn expire(&mut self, endpoint: &Endpoint) -> Result<(), WriteError> {
-        let (name, uid) = (self.name.clone(), endpoint.uid.clone());
-        let record = self.office.spool.read(move |connection| outage::read(connection, &name, &uid)).await?;
-        let (give_up_after, now) = (endpoint.retry.give_up_after.duration(), (self.office.now)());
-        let (mut batches, mut messages, mut more) = (0, 0, record.outage.is_some());
-        while more {
-            let name = self.name.clone();
-            let step = move |connection: &_| clock::expire(connection, &name, give_up_after, now);
-            let step = self.office.write(step).await?;
-            (batches, messages, more) = (batches + step.batches, messages + step.messages, step.more);
-        }
-        if batches > 0 {
-            warn!(
-                endpoint = self.name,
-                batches,
-                messages,
-                "they could not be delivered for too long, and are held for a person; nothing is deleted"
-            );
-            self.office.turned.send_modify(|count| *count += 1);
-        }
-        Ok(())
-    }
-
-    /// What time it is.
-    pub(super) fn moment(&self) -> Moment {
-        Moment { now: (self.office.now)(), elapsed: self.set_at.map(|at| at.elapsed()) }
-    }
-
-    fn decide(&mut self, endpoint: &Endpoint, record: &outage::Record) -> Step {
-        let accepted = endpoint.accepted.as_ref().filter(|_| record.outage.is_some());
-        let fresh = accepted.is_some_and(|accepted| self.is_fresh(accepted, record));
-        let step = decide(endpoint, record, fresh, (self.office.now)());
-        let (Step::Wait(wait), Some(outage)) = (step, &record.outage) else { return step };
-        let attempt = (record.number, outage.attempts);
-        let ends = match self.rung {
-            Some((rung, ends)) if rung == attempt => ends,
-            _ => Instant::now() + ladder::delay(&endpoint.retry, outage.attempts, &endpoint.uid),
-        };
-        self.rung = Some((attempt, ends));
-        let left = ends.saturating_duration_since(Instant::now());
-        match left.is_zero() {
-            // The wall clock went back meanwhile; the wait was long enough all the same.
-            true => Step::Deliver,
-            false => Step::Wait(wait.min(left)),
-        }
-    }
-
-    /// Whether something else opens the door now than what was tried: another connection, or other credentials. This
-    /// process may not have tried itself; that the credentials lacked is in the log.
-    fn is_fresh(&self, accepted: &AcceptedServer, record: &outage::Record) -> bool {
-        let key = self.key(accepted);
-        match (&self.tried, record.log.last()) {
-            (Some(tried), _) => *tried != key,
-            (None, Some(row)) => row.reason == Some(Reason::SecretMissing) && key.credentials.is_ok(),
-            (None, None) => false,
-        }
-    }
-
-    fn key(&self, accepted: &AcceptedServer) -> Key {
-        let credentials = credentials(&self.office.credentials, accepted.server.credentials.as_deref());
-        Key { fingerprint: accepted.fingerprint.clone(), credentials: credentials.map_err(drop) }
     }
 }

@@ -53,12 +53,17 @@ impl Record {
     pub fn caught_up(&self, known: &Known, uid: &str, moment: Moment) -> Option<Self> {
         let restored = known.published.as_ref().and_then(|published| self.restored(published, &known.retry, uid));
         let record = restored.as_ref().unwrap_or(self);
-        let clock = match (&record.outage, record.clock.runs_since) {
+        // Persisted, so that a process that starts again and again does not wait for a rung of the future again and again.
+        let outage = record.outage.as_ref().map(|outage| outage.by(moment.now));
+        let clock = match (&outage, record.clock.runs_since) {
             (Some(_), Some(_)) if known.suspended => record.clock.stopped(moment),
             (Some(_), None) if !known.suspended => record.clock.started(moment.now),
-            _ => return restored,
+            _ => record.clock,
         };
-        Some(Self { clock, ..record.clone() })
+        match (&outage, clock) == (&record.outage, record.clock) {
+            true => restored,
+            false => Some(Self { outage, clock, ..record.clone() }),
+        }
     }
 
     /// The record with what was `published`, if it is behind that.

@@ -30,6 +30,13 @@ pub fn next_at(connection: &Connection, endpoint: &str) -> rusqlite::Result<Opti
     at.map(|at| time(0, at)).transpose()
 }
 
+/// The clock was set back: what waits by a ladder of its own until after `horizon`, which no rung reaches, waits no more.
+pub fn set_back(connection: &Connection, endpoint: &str, now: Timestamp, horizon: Timestamp) -> rusqlite::Result<()> {
+    let sql = "UPDATE batch SET next_at = ?2 WHERE endpoint = ?1 AND state = 'waiting' AND state <> 'delivered'
+               AND next_at > ?3";
+    connection.prepare_cached(sql)?.execute((endpoint, now.as_millisecond(), horizon.as_millisecond())).map(drop)
+}
+
 /// Before a try: from now on the archive may have the mail.
 pub fn begun(connection: &Connection, batch: i64) -> rusqlite::Result<()> {
     let sql = "UPDATE batch SET maybe = min(maybe + 1, 2) WHERE id = ?1";
@@ -154,6 +161,15 @@ mod tests {
             assert_eq!(due(&connection, "journal", at(rung - 1), 9).expect("readable"), [1, 3]);
             assert_eq!(due(&connection, "journal", next, 9).expect("readable"), [1, 2, 3]);
         }
+    }
+
+    #[test]
+    fn a_batch_that_was_put_off_into_a_future_that_is_far_waits_no_more() {
+        let connection = spool();
+        put_off(&connection, 1, &Retry::default(), "u", at(365 * 24 * 3600)).expect("written");
+        put_off(&connection, 2, &Retry::default(), "u", at(0)).expect("written");
+        set_back(&connection, "journal", at(0), at(7200)).expect("written");
+        assert_eq!(due(&connection, "journal", at(0), 9).expect("readable"), [1, 3]);
     }
 
     #[test]

@@ -121,6 +121,18 @@ fn what_is_taken_up_goes_on_with_its_rung_log_and_past() {
 }
 
 #[test]
+fn an_attempt_of_the_future_was_made_now_once_and_for_all() {
+    let connection = spool();
+    fail(&connection, "first");
+    let by = |second| {
+        let moment = Moment { now: at(second), elapsed: None };
+        let record = catch_up(&connection, "journal", "first", &known(None, false), moment).expect("written");
+        record.outage.expect("an outage").last_attempt_at
+    };
+    assert_eq!([2000, 300, 400].map(by), [1000, 300, 300].map(at));
+}
+
+#[test]
 fn the_clock_stands_still_while_an_endpoint_is_suspended() {
     let connection = spool();
     fail(&connection, "first");
