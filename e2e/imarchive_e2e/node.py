@@ -71,6 +71,11 @@ def get(kind: str, name: str, namespace: str) -> dict:
     return json.loads(kubectl("get", kind, name, "-n", namespace, "-o", "json"))
 
 
+def merge(kind: str, name: str, namespace: str, change: dict) -> None:
+    """What `kubectl edit` does."""
+    kubectl("patch", kind, name, "-n", namespace, "--type=merge", "-p", json.dumps(change))
+
+
 def items(kind: str, namespace: str) -> list[dict]:
     return json.loads(kubectl("get", kind, "-n", namespace, "-o", "json"))["items"]
 

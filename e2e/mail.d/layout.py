@@ -18,6 +18,7 @@ MAILBOXES = {
     "selfsigned@selfsigned.archive.example": "selfsigned",
     "untrusted@untrusted.archive.example": "untrusted",
     "compliance@acme.example": "compliance",
+    "imarchive@relay.archive.example": "imarchive",
 }
 
 

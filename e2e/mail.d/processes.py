@@ -8,6 +8,7 @@ import os
 import signal
 import subprocess
 import time
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -116,6 +117,15 @@ def processes_in(namespace: str | None) -> list[int]:
 
 def processes_named(directory: Path, server: Server, name: str) -> set[int]:
     return {pid for pid in processes_in(family_of(directory, server)) if name_of(pid) == name}
+
+
+def kill_sessions(directory: Path, server: Server, port: int) -> None:
+    """Ends what still serves the port, as a server that goes down does."""
+    for pid in processes_in(family_of(directory, server)):
+        with suppress(OSError):  # gone meanwhile
+            words = Path(f"/proc/{pid}/cmdline").read_bytes().split(b"\0")
+            if any(word.endswith(f":{port}".encode()) for word in words[1:]):
+                os.kill(pid, signal.SIGKILL)
 
 
 def name_of(pid: int) -> str | None:

@@ -24,6 +24,8 @@ SERVICES = {
     "submission": Service(587, names=("journal.archive.example", "vault.archive.example")),
     "smtps": Service(465, "Implicit", names=("vault.archive.example",)),
     "relay": Service(25, names=("relay.archive.example",), passwords=False),
+    # By which the operator mails administrators: it goes on while archives are paused.
+    "notices": Service(1587, names=("relay.archive.example",)),
     # What is wrong with its certificate:
     "selfsigned": Service(2587, names=("selfsigned.archive.example",), issuer=None),
     "untrusted": Service(3587, names=("untrusted.archive.example",), issuer="otherCa"),

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
-from imarchive_e2e import archives, node  # noqa: E402
+from imarchive_e2e import archives, chart, node  # noqa: E402
 from imarchive_e2e.books import Sent  # noqa: E402
 from imarchive_e2e.chat import Chat  # noqa: E402
 from imarchive_e2e.ingest import Client  # noqa: E402
@@ -24,7 +24,7 @@ def cluster() -> None:
         run(E2E / "image")
     node.enter_network()
     archives.up()
-    node.install_chart(archives.authority())
+    chart.install()
 
 
 @pytest.fixture(scope="module")

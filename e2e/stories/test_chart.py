@@ -5,7 +5,7 @@ import re
 import subprocess
 
 import pytest
-from imarchive_e2e import archives, node, objects
+from imarchive_e2e import chart, node, objects
 from imarchive_e2e.ingest import Client
 from imarchive_e2e.node import SYSTEM, Failed, helm, kubectl
 
@@ -29,7 +29,7 @@ def story(organization):
     organization.wait("archivingendpoints.imarchive.dev/journal")
     organization.wait("archivers.imarchive.dev/archiver")
     yield
-    node.install_chart(archives.authority(), "--take-ownership", "--force-conflicts")
+    chart.install("--take-ownership", "--force-conflicts")
 
 
 @pytest.fixture(scope="module")
@@ -39,7 +39,7 @@ def client(organization):
 
 def set_values(*settings: str) -> str:
     words = [word for setting in settings for word in ("--set", setting)]
-    return node.install_chart(archives.authority(), *words)
+    return chart.install(*words)
 
 
 def helm_test(organization, endpoint: str) -> tuple[str, str]:
@@ -167,7 +167,7 @@ def test_uninstalled_it_leaves_every_object_and_the_archiver_goes_on(organizatio
 
 def test_installed_again_it_takes_over_what_is_there(organization, client):
     kept = untouched(organization)
-    node.install_chart(archives.authority())
+    chart.install()
     assert settled(organization) == kept
     # With the rights that it has again, the archiver tells of what it did meanwhile.
     acknowledged = client.books()["acknowledged"]
@@ -182,16 +182,16 @@ def test_definitions_that_a_person_applied_are_not_taken_over_unasked():
     helm("uninstall", "imarchive", "-n", SYSTEM, "--wait", "--timeout=120s")
     apply_definitions_by_hand()
     with pytest.raises(Failed) as refusal:
-        node.install_chart(archives.authority())
+        chart.install()
     assert "cannot be imported into the current release" in str(refusal.value)
 
 
 def test_they_are_taken_over_when_that_is_asked_for(organization):
     kept = crd_uids()
-    node.install_chart(archives.authority(), "--take-ownership", "--force-conflicts")
+    chart.install("--take-ownership", "--force-conflicts")
     assert crd_uids() == kept
     assert SAID_BY_A_PERSON not in kubectl("get", "crd", CRDS[0], "-o", "json")
-    assert node.install_chart(archives.authority()), "from then on without being asked"
+    assert chart.install(), "from then on without being asked"
 
 
 def apply_definitions_by_hand() -> None:

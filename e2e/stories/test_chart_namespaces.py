@@ -3,7 +3,7 @@
 import json
 
 import pytest
-from imarchive_e2e import archives, node, objects
+from imarchive_e2e import chart, node, objects
 from imarchive_e2e.node import SYSTEM, kubectl
 from imarchive_e2e.organization import Organization
 from imarchive_e2e.rights import Holder, Right, holders
@@ -20,11 +20,11 @@ def story(cluster):
     organizations = [Organization(INSIDE), Organization(OUTSIDE)]
     for organization in organizations:
         organization.begin()
-    node.install_chart(archives.authority(), "--set", f"watchNamespaces={{{INSIDE}}}")
+    chart.install("--set", f"watchNamespaces={{{INSIDE}}}")
     for organization in reversed(organizations):
         organization.apply(objects.archiver(), organization.endpoint("journal", default=True))
     yield
-    node.install_chart(archives.authority())
+    chart.install()
     for organization in organizations:
         organization.end()
 

@@ -29,6 +29,16 @@ REFUSED = {
     "resources that Kubernetes does not know": (["resources.maximum.cpu=1"], "'maximum' not allowed"),
     "a spread over nothing": (["topologySpreadConstraints[0].maxSkew=1"], "missing properties 'topologyKey'"),
     "an interval that is none": (["podMonitor.interval=often"], "at '/podMonitor/interval'"),
+    "a relay without a sender": (["notify.host=relay.example"], "notify.host is set without notify.from"),
+    "a sender without a relay": (["notify.from=a@b.example"], "is set without notify.host: nobody would be mailed"),
+    "a sender that is no address": (["notify.host=relay.example", "notify.from=ops"], "at '/notify/from'"),
+    "a relay's port that there is not": (["notify.host=relay.example", "notify.port=70000"], "at '/notify/port'"),
+    "a relay with its port": (["notify.host=relay.example:25", "notify.from=a@b.example"], "set it as notify.port"),
+    "a relay in plain text": (["notify.tls=None"], "at '/notify/tls'"),
+    "a relay's port that speaks otherwise": (
+        ["notify.host=relay.example", "notify.from=a@b.example", "notify.tls=Implicit", "notify.port=587"],
+        "notify.port is 587 with notify.tls Implicit: there servers speak StartTLS",
+    ),
     "an endpoint's test that nobody would make": (
         ["watchNamespaces={acme}", "test.endpoint=journal", "test.namespace=globex"],
         "test.endpoint journal is in the namespace globex, which is not one of watchNamespaces",

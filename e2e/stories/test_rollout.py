@@ -4,7 +4,7 @@ import json
 import time
 
 import pytest
-from imarchive_e2e import archives, node
+from imarchive_e2e import chart, node
 from imarchive_e2e.node import SYSTEM
 from imarchive_e2e.objects import archiver, namespace, within
 
@@ -33,7 +33,7 @@ def organizations(cluster):
     yield
     node.kubectl("delete", "namespace", *NAMESPACES, "--wait=false")
     # The chart's own word again, also where the story had another.
-    node.install_chart(archives.authority(), "--force-conflicts")
+    chart.install("--force-conflicts")
 
 
 def all_ready() -> None:

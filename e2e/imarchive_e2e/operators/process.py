@@ -59,7 +59,8 @@ class Kit:
 class Operator:
     """Is started again whenever it ends, as the kubelet would."""
 
-    def __init__(self, kit: Kit, namespace: str, name: str):
+    def __init__(self, kit: Kit, namespace: str, name: str, *more: str | Path):
+        """`more` are further arguments."""
         self.name = name
         self.proxy = Proxy()
         self.log = kit.directory / f"{name}.log"
@@ -70,6 +71,7 @@ class Operator:
             *(kit.program, "run", "--image", "imarchive:dev", "--watch-namespaces", namespace),
             *("--metrics", f"127.0.0.1:{self.metrics}", "--extra-roots", archives.authority()),
             *("--identity", name, "--lease-namespace", namespace),
+            *more,
         ]
         self.ends: list[int] = []  # exit codes; a signal is negative
         self.process: subprocess.Popen | None = None
