@@ -1,9 +1,20 @@
 //! `archiver`: takes an organization's messages, keeps them, and delivers them as mail.
 
-use std::{path::PathBuf, process::ExitCode, sync::Arc};
+use std::{
+    io::{BufWriter, stderr, stdout},
+    os::unix::net::UnixStream,
+    path::PathBuf,
+    process::ExitCode,
+    sync::Arc,
+};
 
 use anyhow::Context;
 use archiver::{
+    admin::{
+        SOCKET,
+        ask::{End, ask},
+        command::{Held, Replay, Said},
+    },
     now::Now,
     probe::{self, ProbeArgs},
     report::Cluster,
@@ -29,6 +40,12 @@ enum Command {
     Run(RunArgs),
     /// Tests the connection of an endpoint and writes a report. Exits 0 whatever the verdict.
     Probe(ProbeArgs),
+    /// Looks after mail that needs a person. The archiver of the spool has to run.
+    #[command(subcommand)]
+    Held(Held),
+    /// Delivers once more what was delivered, while it is retained: to the same endpoint, as the same bytes and under the same
+    /// Message-ID where they can be had again, else under a new one. The archiver of the spool has to run.
+    Replay(Replay),
     /// Looks after a spool that no archiver has open.
     #[command(subcommand)]
     Spool(SpoolCommand),
@@ -63,6 +80,8 @@ fn main() -> ExitCode {
     match cli.command {
         Command::Run(args) => runtime(|| run_archiver(args)),
         Command::Probe(args) => runtime(|| run_probe(args)),
+        Command::Held(held) => administer(held.into()),
+        Command::Replay(replay) => administer(replay.into()),
         Command::Spool(SpoolCommand::Fsck { dir }) => check(&dir),
         Command::Spool(SpoolCommand::Renew { dir }) => match renew(&dir) {
             Ok(uuid) => {
@@ -139,6 +158,29 @@ async fn run_probe(args: ProbeArgs) -> ExitCode {
         Err(error) => {
             eprintln!("archiver: {error:#}");
             ExitCode::from(USAGE)
+        }
+    }
+}
+
+/// Asks the archiver that runs.
+fn administer(said: Said) -> ExitCode {
+    let socket = said.spool.join(SOCKET);
+    let stream = match UnixStream::connect(&socket) {
+        Ok(stream) => stream,
+        Err(error) => {
+            let socket = socket.display();
+            eprintln!("archiver: no archiver runs on this spool, or this is not its user: {socket}: {error}");
+            return ExitCode::from(USAGE);
+        }
+    };
+    let mut shown = BufWriter::new(stdout().lock());
+    match ask(&said, stream, jiff::Timestamp::now(), &mut shown, &mut stderr()) {
+        Ok(end) => ExitCode::from(end as u8),
+        // Who reads it has enough, as head has.
+        Err(error) if error.kind() == std::io::ErrorKind::BrokenPipe => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("archiver: the answer was not heard to its end: {error}");
+            ExitCode::from(End::Failed as u8)
         }
     }
 }

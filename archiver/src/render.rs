@@ -22,6 +22,7 @@ use std::collections::BTreeMap;
 
 use imarchive_crds::{Address, FromHeader};
 
+pub use clean::line;
 pub use transcript::{Transcript, transcript};
 
 use crate::{batch::Sealed, message::Message};

@@ -16,6 +16,7 @@ use tokio::{
 use tracing::{info, warn};
 
 use crate::{
+    admin::{self, Admin},
     deliver::{self, Office},
     directory::{self, Directory},
     health,
@@ -115,7 +116,7 @@ pub async fn run(
         resources: resources.clone(),
         callers: Callers::new(&args.pod_namespace, args.tokens.clone(), keys),
         windows: windows.clone(),
-        arrivals,
+        arrivals: arrivals.clone(),
         metrics: metrics.clone(),
         now: now.clone(),
         broken: AtomicBool::new(false),
@@ -146,6 +147,8 @@ pub async fn run(
     };
     let writing = tokio::spawn(writer.run());
     let tell = Tell { sealed: seals, turned: turns };
+    let admin =
+        Admin { spool: spool.clone(), resources: resources.clone(), arrivals, tell: tell.clone(), now: now.clone() };
     let sealer =
         Sealer::start(spool, resources, windows, now.clone(), tell).await.context("the spool cannot be read")?;
 
@@ -173,6 +176,7 @@ pub async fn run(
         () = reporter.run() => {}
         () = directory::follow(directory, publish) => {}
         () = renew(&args, &tls, &now) => {}
+        () = admin::serve::serve(Arc::new(admin), &args.spool) => {}
         () = stopped(stop, &stops, &handle) => info!("the archiver stops, as it was asked to"),
     }
     Ok(())

@@ -28,7 +28,7 @@ use crate::{
     window::{self, Member, Ticks, cut},
 };
 
-mod prepare;
+pub(crate) mod prepare;
 
 use prepare::{Prepared, prepare};
 
@@ -59,6 +59,7 @@ pub struct Sealer {
 }
 
 /// Who is told of what a [`Sealer`] does.
+#[derive(Clone)]
 pub struct Tell {
     /// Told when batches wait that did not before.
     pub sealed: watch::Sender<u64>,
@@ -287,21 +288,13 @@ impl Sealer {
     ) -> Result<(usize, usize), WriteError> {
         let (name, group_chats) = (endpoint.name.clone(), endpoint.batching.group_chats);
         let read = move |connection: &_| {
-            cuts.iter().map(|seqs| prepare(connection, &name, group_chats, seqs)).collect::<rusqlite::Result<Vec<_>>>()
+            let prepare = |seqs| prepare(connection, &name, group_chats, &open::still_open(connection, &name, seqs)?);
+            cuts.iter().map(|seqs| prepare(seqs)).collect::<rusqlite::Result<Vec<_>>>()
         };
         let (mut sealings, mut damaged) = (Vec::new(), Vec::new());
         for Prepared { drafts, damaged: some } in self.spool.read(read).await? {
             damaged.extend(some);
-            sealings.extend(drafts.into_iter().map(|draft| Sealing {
-                endpoint: endpoint.name.clone(),
-                endpoint_uid: endpoint.uid.clone(),
-                from_domain: server.from.domain().to_owned(),
-                source: draft.source,
-                conversation: draft.conversation,
-                members: draft.members,
-                oldest_at: draft.oldest_at,
-                digest: draft.digest,
-            }));
+            sealings.extend(drafts.into_iter().map(|draft| draft.sealing(endpoint, server)));
         }
         for (message, error) in &damaged {
             warn!(endpoint = endpoint.name, message, error, "a message cannot be read; it is held for a person");

@@ -11,7 +11,8 @@
 //!
 //! # Files
 //!
-//! `spool.db` and its WAL; `lock`, held exclusively while a process has the spool open.
+//! `spool.db` and its WAL; `lock`, held exclusively while a process has the spool open. Beside them, and none of the spool's
+//! business: `admin.sock`, the certificate for callers, the mirrored resources.
 
 use std::{
     fs::{self, File, TryLockError},
@@ -38,6 +39,7 @@ pub mod deleted;
 pub mod earlier;
 pub mod fsck;
 pub mod group;
+pub mod held;
 pub mod intact;
 pub mod ledger;
 pub mod lookup;
@@ -46,6 +48,7 @@ pub mod open;
 pub mod outage;
 mod readers;
 pub mod renew;
+pub mod replay;
 pub mod retain;
 pub mod room;
 pub(crate) mod schema;

@@ -145,6 +145,8 @@ impl Windows {
             self.members = Members::default();
         }
         members.sort_unstable();
+        // One that was given to another endpoint and back.
+        members.dedup();
         members
     }
 

@@ -114,3 +114,56 @@ fn wrong_usage_is_exit_2() {
     let wrong = Command::new(PROGRAM).args(["run", "--spool"]).stderr(Stdio::null()).status().expect("ended");
     assert_eq!(wrong.code(), Some(2));
 }
+
+fn held(home: &Path, args: &[&str]) -> Output {
+    Command::new(PROGRAM).current_dir(home).args(args).args(["--spool", "spool"]).output().expect("a process")
+}
+
+#[test]
+fn without_an_archiver_administration_is_exit_2_and_says_so() {
+    let home = home();
+    for args in [vec!["held", "list"], vec!["held", "release", "--all"], vec!["replay", "--endpoint", "journal"]] {
+        let asked = held(home.path(), &args);
+        assert_eq!(asked.status.code(), Some(2));
+        assert!(String::from_utf8_lossy(&asked.stderr).contains("no archiver runs"), "{asked:?}");
+    }
+}
+
+#[test]
+fn a_running_archiver_answers_over_a_socket_that_is_its_own_in_place_of_a_stale_one() {
+    use std::os::unix::fs::PermissionsExt;
+    let home = home();
+    fs::create_dir(home.path().join("spool")).expect("a folder");
+    drop(std::os::unix::net::UnixListener::bind(home.path().join("spool/admin.sock")).expect("a stale socket"));
+    let archiver = started(home.path());
+    let patience = Instant::now() + Duration::from_secs(20);
+    let listed = loop {
+        let listed = held(home.path(), &["held", "list"]);
+        if listed.status.success() || Instant::now() > patience {
+            break listed;
+        }
+        std::thread::sleep(Duration::from_millis(20));
+    };
+    assert_eq!((listed.status.code(), String::from_utf8_lossy(&listed.stdout).trim()), (Some(0), "Nothing is held."));
+    let mode = fs::metadata(home.path().join("spool/admin.sock")).expect("a socket").permissions().mode();
+    assert_eq!(mode & 0o777, 0o600);
+    let missing = held(home.path(), &["held", "release", "journal-1"]);
+    assert_eq!(missing.status.code(), Some(1));
+    assert!(String::from_utf8_lossy(&missing.stderr).contains("there is no such batch"), "{missing:?}");
+    assert_eq!(stopped(archiver), Some(0));
+    assert_eq!(fsck(home.path()).status.code(), Some(0), "the socket is none of its business");
+}
+
+#[test]
+fn nothing_is_let_go_or_replayed_without_saying_which() {
+    let home = home();
+    for args in
+        [vec!["held", "release"], vec!["held", "reroute", "--to", "vault"], vec!["replay"], vec!["replay", "--dry-run"]]
+    {
+        assert_eq!(held(home.path(), &args).status.code(), Some(2), "{args:?}");
+    }
+    let unclear = held(home.path(), &["held", "release", "journal-1", "--all"]);
+    assert_eq!(unclear.status.code(), Some(2));
+    let when = held(home.path(), &["replay", "--since", "yesterday"]);
+    assert!(String::from_utf8_lossy(&when.stderr).contains("36h"), "{when:?}");
+}

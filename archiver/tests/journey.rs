@@ -12,6 +12,10 @@ mod delivery;
 mod earlier;
 #[path = "journey/endpoint_deletion.rs"]
 mod endpoint_deletion;
+#[path = "journey/held.rs"]
+mod held;
+#[path = "journey/held_replay.rs"]
+mod held_replay;
 #[path = "journey/outage.rs"]
 mod outage;
 #[path = "journey/outage_end.rs"]

@@ -15,8 +15,9 @@ use crate::{
     spool::{
         WriteError, batch,
         earlier::earlier,
+        held,
         mail::{self, Stored},
-        split, tries,
+        replay, split, tries,
     },
 };
 
@@ -47,8 +48,12 @@ pub(super) async fn prepare(
         let mail = match stored(office, accepted, batch).await? {
             Stored::Mail(mail) => Some(Arc::new(mail)),
             lacking => {
-                let mail =
-                    rendered(office, endpoint, accepted, batch).await.filter(|mail| lacking.admits(mail)).map(Arc::new);
+                let mail = match (rendered(office, endpoint, accepted, batch).await, &lacking) {
+                    (Some(mail), _) if lacking.admits(&mail) => Some(mail),
+                    (Some(_), Stored::Sent(_)) => revised(office, endpoint, accepted, batch).await?,
+                    _ => None,
+                };
+                let mail = mail.map(Arc::new);
                 fresh.extend(mail.iter().map(|mail| (batch, mail.clone())));
                 mail
             }
@@ -96,6 +101,23 @@ async fn stored(office: &Office, accepted: &AcceptedServer, batch: i64) -> Resul
         return Ok(if forgotten { Stored::Nothing } else { mail });
     }
     Ok(mail)
+}
+
+/// The mail of a batch that is sent once more, and cannot be the bytes that the archive may have.
+async fn revised(
+    office: &Office,
+    endpoint: &str,
+    accepted: &Arc<AcceptedServer>,
+    batch: i64,
+) -> Result<Option<Vec<u8>>, WriteError> {
+    // No digest vouches for these bytes but those of what they are made of.
+    if !office.spool.read(move |connection| held::is_whole(connection, batch)).await? {
+        return Ok(None);
+    }
+    let (spool, form) = (office.spool.uuid(), accepted.fingerprint.clone());
+    let domain = accepted.server.from.domain().to_owned();
+    office.write(move |connection| replay::revise(connection, spool, batch, &form, &domain)).await?;
+    Ok(rendered(office, endpoint, accepted, batch).await)
 }
 
 /// `None`: the batch is damaged.

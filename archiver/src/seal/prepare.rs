@@ -1,37 +1,58 @@
 //! What a seal fixes, read from the messages: outside the transaction, and a batch at a time, so that a hundred thousand
 //! windows that end together need no more memory than one.
 
-use imarchive_crds::GroupChats;
+use imarchive_crds::{GroupChats, Server};
 use jiff::Timestamp;
 use rusqlite::{Connection, ErrorCode};
 
 use crate::{
+    directory::Endpoint,
     message::{Conversation, Recorded},
     render,
-    spool::{append::Group, batch, intact::is_intact},
+    spool::{
+        append::Group,
+        batch::{self, Sealing},
+        intact::is_intact,
+    },
 };
 
 /// A batch that may be sealed.
 #[derive(Debug)]
-pub(super) struct Draft {
-    pub(super) source: String,
-    pub(super) conversation: Conversation,
-    pub(super) members: Vec<i64>,
-    pub(super) oldest_at: Timestamp,
-    pub(super) digest: String,
+pub(crate) struct Draft {
+    source: String,
+    conversation: Conversation,
+    members: Vec<i64>,
+    oldest_at: Timestamp,
+    digest: String,
+}
+
+impl Draft {
+    /// As a batch of `endpoint`, whose archive is `server`.
+    pub(crate) fn sealing(self, endpoint: &Endpoint, server: &Server) -> Sealing {
+        Sealing {
+            endpoint: endpoint.name.clone(),
+            endpoint_uid: endpoint.uid.clone(),
+            from_domain: server.from.domain().to_owned(),
+            source: self.source,
+            conversation: self.conversation,
+            members: self.members,
+            oldest_at: self.oldest_at,
+            digest: self.digest,
+        }
+    }
 }
 
 /// What became of some messages that were to be one batch.
 #[derive(Debug, Default)]
-pub(super) struct Prepared {
+pub(crate) struct Prepared {
     /// One, unless their threads only looked the same.
-    pub(super) drafts: Vec<Draft>,
+    pub(crate) drafts: Vec<Draft>,
     /// The messages that cannot be read, and why.
-    pub(super) damaged: Vec<(i64, String)>,
+    pub(crate) damaged: Vec<(i64, String)>,
 }
 
 /// Reads the messages `seqs` of `endpoint`. An error means that nothing can be read now.
-pub(super) fn prepare(
+pub(crate) fn prepare(
     connection: &Connection,
     endpoint: &str,
     group_chats: GroupChats,

@@ -140,10 +140,10 @@ pub fn delivered(connection: &Connection, batch: i64, reply: &str, now: Timestam
     })
 }
 
-/// Sets a batch aside for a person, and says why.
+/// Sets a batch aside for a person, and says why; not one that was delivered or replaced meanwhile.
 pub fn hold(connection: &Connection, batch: i64, reason: &str) -> rusqlite::Result<()> {
     settle(connection, &members(connection, batch)?, |connection| {
-        let sql = "UPDATE batch SET state = 'held', reason = ?2 WHERE id = ?1";
+        let sql = "UPDATE batch SET state = 'held', reason = ?2 WHERE id = ?1 AND state IN ('waiting', 'held')";
         connection.prepare_cached(sql)?.execute((batch, reason)).map(drop)
     })
 }

@@ -17,13 +17,16 @@ pub enum Stored {
     Mail(Vec<u8>),
     /// Other bytes than were stored. This is the SHA-256 of those.
     Damaged(Vec<u8>),
+    /// It was given up, and the archive may have it. This is its SHA-256; nothing when that was not kept.
+    Sent(Vec<u8>),
 }
 
 impl Stored {
-    /// Whether `mail`, rendered now, may be stored in place of this: of what was damaged it has to be the same bytes.
+    /// Whether `mail`, rendered now, may be stored in place of this, under the same Message-ID: what was damaged or sent has
+    /// to be the same bytes.
     pub fn admits(&self, mail: &[u8]) -> bool {
         match self {
-            Self::Damaged(digest) => digest[..] == Sha256::digest(mail)[..],
+            Self::Damaged(digest) | Self::Sent(digest) => digest[..] == Sha256::digest(mail)[..],
             Self::Nothing | Self::Mail(_) => true,
         }
     }
@@ -48,7 +51,11 @@ pub fn forget(connection: &Connection, batch: i64) -> rusqlite::Result<()> {
 /// The mail of `batch`, if there is one.
 pub fn read(connection: &Connection, batch: i64) -> rusqlite::Result<Stored> {
     let sql = "SELECT bytes FROM mail WHERE batch = ?1 ORDER BY chunk";
-    let Some(mail) = chunks(connection, sql, [batch])? else { return Ok(Stored::Nothing) };
+    let Some(mail) = chunks(connection, sql, [batch])? else {
+        let sql = "SELECT coalesce(mail_digest, x'') FROM batch WHERE id = ?1 AND maybe > 0";
+        let sent = connection.prepare_cached(sql)?.query_row([batch], |row| row.get(0)).optional()?;
+        return Ok(sent.map_or(Stored::Nothing, Stored::Sent));
+    };
     let sql = "SELECT mail_digest FROM batch WHERE id = ?1";
     let row = |row: &rusqlite::Row<'_>| row.get::<_, Option<Vec<u8>>>(0);
     Ok(match connection.prepare_cached(sql)?.query_row([batch], row).optional()?.flatten() {

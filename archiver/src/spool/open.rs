@@ -42,6 +42,20 @@ pub fn salvage(connection: &Connection, first: i64, count: i64) -> rusqlite::Res
     Ok(copies)
 }
 
+/// Those of the messages `seqs` that `endpoint` still has to get in a batch: others may have been given to another endpoint
+/// since they came into their window.
+pub fn still_open(connection: &Connection, endpoint: &str, seqs: &[i64]) -> rusqlite::Result<Vec<i64>> {
+    let sql = "SELECT 1 FROM copy WHERE message = ?1 AND endpoint = ?2 AND batch IS NULL AND held IS NULL";
+    let mut statement = connection.prepare_cached(sql)?;
+    let mut open = Vec::with_capacity(seqs.len());
+    for seq in seqs {
+        if statement.exists((seq, endpoint))? {
+            open.push(*seq);
+        }
+    }
+    Ok(open)
+}
+
 /// The number of the last message that was taken.
 pub fn last(connection: &Connection) -> rusqlite::Result<i64> {
     connection.query_row("SELECT coalesce(max(entry), 0) FROM ledger", [], |row| row.get(0))

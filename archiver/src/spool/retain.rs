@@ -99,6 +99,14 @@ fn drop_message(connection: &Connection, seq: i64) -> rusqlite::Result<i64> {
     Ok(bytes.unwrap_or(0))
 }
 
+/// The batch that has `seq` for `endpoint` is looked at once more: another copy, for which the message was kept when it was
+/// looked at, is given up.
+pub(super) fn again(connection: &Connection, seq: i64, endpoint: &str) -> rusqlite::Result<()> {
+    let sql = "UPDATE batch SET dropped_at = NULL, forgotten_at = NULL WHERE dropped_at IS NOT NULL
+               AND id = (SELECT batch FROM copy WHERE message = ?1 AND endpoint = ?2)";
+    connection.prepare_cached(sql)?.execute((seq, endpoint)).map(drop)
+}
+
 /// Whether every copy of a message was delivered by `until`.
 fn is_over(connection: &Connection, seq: i64, until: i64) -> rusqlite::Result<bool> {
     let sql = "SELECT 1 FROM copy LEFT JOIN batch ON batch.id = copy.batch WHERE copy.message = ?1

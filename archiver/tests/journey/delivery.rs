@@ -6,7 +6,7 @@ const SECOND: Duration = Duration::from_secs(1);
 const MINUTE: Duration = Duration::from_secs(60);
 
 const TOO_BIG: Act = Act::Say("552 5.3.4 too big\r\n");
-const NEVER: Act = Act::Say("554 5.7.1 not this one\r\n");
+pub(super) const NEVER: Act = Act::Say("554 5.7.1 not this one\r\n");
 const LATER: Act = Act::Say("451 4.3.0 not this one now\r\n");
 
 /// One message in each of so many conversations: so many batches.
@@ -24,7 +24,7 @@ pub(super) fn with_delivery(delivery: &str) -> String {
 }
 
 impl World {
-    fn scripted(acts: &[(Step, Act)]) -> Self {
+    pub(super) fn scripted(acts: &[(Step, Act)]) -> Self {
         let world = Self::new(Step::Quit, &[Act::Usual]);
         let listener = Listener::start_tls(&world.authority.issue(HOST)).offering("250-PIPELINING\r\n250-CHUNKING\r\n");
         let listener = acts.iter().fold(listener, |listener, (step, act)| listener.at(*step, act.clone()));
@@ -32,14 +32,14 @@ impl World {
     }
 
     /// An archiver whose windows have just ended, with so many batches.
-    async fn sealed(&self, yaml: &str, batches: usize) -> Core {
+    pub(super) async fn sealed(&self, yaml: &str, batches: usize) -> Core {
         let core = self.start_with(yaml).await;
         core.post(&conversations(0..batches)).await;
         pass(8 * HOUR).await;
         core
     }
 
-    fn headers(&self, name: &str) -> Vec<Option<String>> {
+    pub(super) fn headers(&self, name: &str) -> Vec<Option<String>> {
         let header = |mail: Vec<u8>| {
             let parsed = MessageParser::new().parse(&mail).expect("a mail");
             parsed.header_raw(name).map(|value| value.split_whitespace().collect::<Vec<_>>().join(" "))

@@ -29,13 +29,13 @@ fn accepted() -> String {
 
 impl World {
     /// The resources become these, and a moment passes.
-    async fn apply(&self, core: &Core, yaml: &str) {
+    pub(super) async fn apply(&self, core: &Core, yaml: &str) {
         core.publish.send_replace(Arc::new(read(self.home.path(), yaml)));
         pass(SECOND).await;
     }
 
     /// Sequence, digest and digest before of each delivered mail.
-    fn chain(&self) -> Vec<[Option<String>; 3]> {
+    pub(super) fn chain(&self) -> Vec<[Option<String>; 3]> {
         let header = |mail: &Vec<u8>, name| {
             let parsed = MessageParser::new().parse(mail).expect("a mail");
             parsed.header_raw(name).map(|value| value.trim().to_owned())

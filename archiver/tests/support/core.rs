@@ -9,6 +9,10 @@ use std::{
 };
 
 use archiver::{
+    admin::{
+        Admin, Out,
+        protocol::{Line, Outcome, Request as Asked},
+    },
     deliver::{self, Office},
     directory::{Directory, Resources},
     ingest::{self, Ingest, callers::Callers},
@@ -59,6 +63,7 @@ spec:
 pub struct Core {
     pub spool: Spool,
     pub publish: watch::Sender<Arc<Resources>>,
+    pub admin: Arc<Admin>,
     router: Router,
     stops: watch::Sender<bool>,
     _tasks: JoinSet<()>,
@@ -99,6 +104,13 @@ impl Core {
         let mut tasks = JoinSet::new();
         tasks.spawn(async { writer.run().await.expect("the spool holds") });
         let tell = Tell { sealed: seals, turned };
+        let admin = Arc::new(Admin {
+            spool: spool.clone(),
+            resources: resources.clone(),
+            arrivals: arrivals.clone(),
+            tell: tell.clone(),
+            now: now.clone(),
+        });
         let sealer = Sealer::start(spool.clone(), resources.clone(), windows.clone(), now.clone(), tell)
             .await
             .expect("a readable spool");
@@ -115,7 +127,7 @@ impl Core {
             now,
             broken: AtomicBool::new(false),
         };
-        Self { spool, publish, router: ingest::router(Arc::new(ingest)), stops, _tasks: tasks }
+        Self { spool, publish, admin, router: ingest::router(Arc::new(ingest)), stops, _tasks: tasks }
     }
 
     /// Asks the couriers to stop, and waits until they have.
@@ -160,6 +172,21 @@ impl Core {
         let status = response.status().as_u16();
         let body = axum::body::to_bytes(response.into_body(), 1 << 20).await.expect("a body");
         (status, serde_json::from_slice(&body).expect("JSON"))
+    }
+
+    /// What a person asks for over the socket: the lines before the last, and that.
+    pub async fn administer(&self, asked: Asked) -> (Vec<Line>, Outcome) {
+        let (lines, mut answer) = mpsc::channel(1_000);
+        self.admin.act(asked, Out::new(lines)).await;
+        let mut said = Vec::new();
+        while let Some(line) = answer.recv().await {
+            match line {
+                Line::End(outcome) => return (said, outcome),
+                Line::Failed(error) => panic!("{error}"),
+                line => said.push(line),
+            }
+        }
+        panic!("no last line: {said:?}")
     }
 
     /// The books.
