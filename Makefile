@@ -56,6 +56,11 @@ demo-outage: up ## the demo, with an archive that is down for a while
 	@echo "== demo, with an outage"
 	@e2e/demo --outage
 
+.PHONY: sim
+sim: ## ninety days in seconds: outages under virtual time with seeded faults; SEEDS=n for so many, SEED=n for one and its trace
+	@echo "== simulation"
+	cargo test $(cargo_flags) --test sim
+
 .PHONY: faults
 faults: archiver up ## all that may happen to the archiver and to the operator, at full size: kills, power cuts, disks; hours
 	@e2e/faults

@@ -180,7 +180,8 @@ impl Cluster {
     }
 }
 
-fn row(
+/// What the archiver of `pod` says of an endpoint.
+pub fn row(
     pod: &str,
     endpoint: &Endpoint,
     backlog: &Backlog,
@@ -204,7 +205,7 @@ fn row(
 
 /// The outage as it stands; without one only its number, by which the operator knows that the last one is over, and how
 /// that was. `first_due`: the first of the stamps of what waits.
-fn attempts(endpoint: &Endpoint, record: &Record, first_due: Option<Duration>, now: Timestamp) -> RetryStatus {
+pub fn attempts(endpoint: &Endpoint, record: &Record, first_due: Option<Duration>, now: Timestamp) -> RetryStatus {
     let Some(outage) = &record.outage else {
         return RetryStatus { outage: record.number, last: record.last.clone(), ..RetryStatus::default() };
     };

@@ -1,0 +1,154 @@
+//! Of the outages: every rung on time, each attempt counted once, and the administrators told of each.
+
+use std::collections::BTreeMap;
+
+use imarchive_crds::{Retry, ladder};
+
+use crate::{
+    history::{Event, Millis, What},
+    plan::{Plan, SECOND},
+    world::SLACK,
+};
+
+/// What is known of an endpoint at a point of its history.
+#[derive(Default)]
+struct Endpoint {
+    /// The attempt that failed last, of the outage that runs: outage, attempt, when.
+    failed: Option<(i64, i64, Millis)>,
+    /// The highest outage and attempt that was ever seen.
+    highest: (i64, i64),
+    published: (i64, i64),
+    dialed_since: bool,
+    /// The clock went forward: the next attempt may come early.
+    early: bool,
+    /// The clock went back.
+    back: bool,
+    /// Nothing has been tried although it could have been.
+    overdue: u32,
+    /// Attempts that nobody was told of yet.
+    untold: Vec<(i64, i64)>,
+    /// When each attempt failed.
+    times: BTreeMap<(i64, i64), Millis>,
+}
+
+/// What did not hold.
+pub fn judge(plan: &Plan, events: &[Event]) -> Vec<String> {
+    let mut wrong = Vec::new();
+    let mut endpoints: BTreeMap<usize, Endpoint> = (0..plan.endpoints).map(|of| (of, Endpoint::default())).collect();
+    let (mut started, mut away) = (0, false);
+    for Event { at, what } in events {
+        let mut say = |endpoint: &usize, words: String| wrong.push(format!("{at}: endpoint {endpoint}: {words}"));
+        match what {
+            What::Started { .. } => {
+                started = *at;
+                endpoints.values_mut().for_each(|endpoint| endpoint.overdue = 0);
+            }
+            What::Clock { by } => endpoints.values_mut().for_each(|endpoint| {
+                endpoint.early |= *by > 0;
+                endpoint.back |= *by < 0;
+            }),
+            What::VolumeLost => endpoints.values_mut().for_each(Endpoint::lose_volume),
+            What::Suspended { endpoint, .. } => endpoints.entry(*endpoint).or_default().overdue = 0,
+            What::OperatorAway { on } => away = *on,
+            What::Dialed { endpoint } => {
+                let of = endpoints.entry(*endpoint).or_default();
+                of.overdue = 0;
+                let first = !std::mem::replace(&mut of.dialed_since, true);
+                let Some((_, attempt, failed)) = of.failed.filter(|_| first && !of.early) else { continue };
+                let due = failed + rung(*endpoint, attempt);
+                if *at + SECOND < due {
+                    say(endpoint, format!("tried again {} s too early after attempt {attempt}", (due - at) / SECOND));
+                }
+            }
+            What::Failed { endpoint, outage, attempt, .. } => {
+                let of = endpoints.entry(*endpoint).or_default();
+                let (next, new) = ((of.highest.0, of.highest.1 + 1), (of.highest.0 + 1, 1));
+                let is = (*outage, *attempt);
+                let right = match of.failed {
+                    Some(_) => is == next,
+                    None => is == new,
+                };
+                if !right {
+                    say(endpoint, format!("attempt {is:?} follows on {:?}", of.highest));
+                }
+                *of = Endpoint {
+                    failed: Some((*outage, *attempt, *at)),
+                    highest: is,
+                    published: of.published,
+                    untold: std::mem::take(&mut of.untold),
+                    times: std::mem::take(&mut of.times),
+                    ..Endpoint::default()
+                };
+                of.untold.push(is);
+                of.times.insert(is, *at);
+            }
+            What::Recovered { endpoint, outage } => {
+                let of = endpoints.entry(*endpoint).or_default();
+                if of.failed.take().is_none_or(|(ran, ..)| ran != *outage) {
+                    say(
+                        endpoint,
+                        format!("outage {outage} is over that was none: its attempt follows on {:?}", of.highest),
+                    );
+                }
+                of.highest = (*outage, 0);
+                // What nobody was there to read is not told any more: the end of the outage is.
+                if away {
+                    of.untold.clear();
+                }
+            }
+            What::Published { endpoint, outage, attempt } => {
+                let of = endpoints.entry(*endpoint).or_default();
+                if (*outage, *attempt) < of.published {
+                    say(endpoint, format!("what was published went back from {:?}", of.published));
+                }
+                of.published = (*outage, *attempt);
+            }
+            What::Notified { endpoint, outage, attempt } => {
+                let of = endpoints.entry(*endpoint).or_default();
+                of.untold.retain(|untold| untold != &(*outage, *attempt));
+            }
+            What::Overdue { endpoint } => {
+                let of = endpoints.entry(*endpoint).or_default();
+                let Some((_, attempt, failed)) = of.failed else { continue };
+                let from = if of.back { failed.max(started) } else { failed };
+                of.overdue += 1;
+                // A batch may have become due at this moment; half an hour later it is late.
+                if *at > from + rung(*endpoint, attempt) + SLACK && of.overdue == 2 {
+                    say(endpoint, format!("nothing is tried after attempt {attempt}, although its rung is over"));
+                }
+            }
+            _ => {}
+        }
+    }
+    for (endpoint, of) in &endpoints {
+        if let Some((outage, attempt)) = of.untold.first() {
+            wrong.push(format!("endpoint {endpoint}: nobody was told of attempt {attempt} of outage {outage}"));
+        }
+        if of.failed.is_some() || of.published.1 > 0 {
+            wrong.push(format!("endpoint {endpoint}: an outage is not over after all"));
+        }
+    }
+    wrong
+}
+
+impl Endpoint {
+    /// The archiver goes on from what was published: in the outage that ran by that, or before the next.
+    fn lose_volume(&mut self) {
+        self.overdue = 0;
+        self.untold.clear();
+        let (outage, attempt) = self.published;
+        self.dialed_since = false;
+        if attempt > 0 {
+            self.failed = Some((outage, attempt, self.times.get(&self.published).copied().unwrap_or(0)));
+            self.highest = self.published;
+        } else {
+            self.failed = None;
+            self.highest = (outage.max(1) - 1, 0);
+        }
+    }
+}
+
+/// How long after an attempt the next one comes.
+pub fn rung(endpoint: usize, attempt: i64) -> Millis {
+    ladder::delay(&Retry::default(), attempt as u32, &format!("uid-{endpoint}")).as_millis() as Millis
+}

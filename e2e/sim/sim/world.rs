@@ -1,0 +1,348 @@
+//! The world of one seed: starts the archiver, lets the plan happen to it, and looks.
+
+use std::{
+    path::{Path, PathBuf},
+    sync::{
+        Arc,
+        atomic::{AtomicI64, Ordering},
+    },
+    time::Duration,
+};
+
+use archiver::{directory::Endpoint, now::Now, spool::tries};
+use imarchive_crds::ladder;
+use jiff::Timestamp;
+use serde_json::{Value, json};
+use tokio::{
+    sync::mpsc,
+    time::{Instant, sleep, sleep_until},
+};
+
+use crate::{
+    archive::{Archives, Keys},
+    core::Core,
+    history::{Copy, Event, History, Millis, What},
+    operator::Operator,
+    plan::{Act, HOUR, MINUTE, Plan, SECOND},
+    resources,
+};
+
+/// After a rung is over, how long it may take until it is seen at the archive.
+pub const SLACK: Millis = 2 * MINUTE;
+/// Between a kill by the plan of a mail, and the next start.
+const RESTART: Millis = 7 * SECOND;
+
+struct World {
+    home: PathBuf,
+    plan: Arc<Plan>,
+    history: Arc<History>,
+    archives: Archives,
+    operator: Operator,
+    /// Seconds that the wall clock is ahead.
+    ahead: Arc<AtomicI64>,
+    now: Now,
+    core: Option<Core>,
+    generation: u32,
+    suspended: Vec<bool>,
+    /// Sent, and not answered with 200 yet.
+    unanswered: Vec<usize>,
+    /// Answered with 200 by this volume.
+    acknowledged: Vec<usize>,
+    /// When an endpoint's next attempt is looked for.
+    looks: Vec<Option<Millis>>,
+    /// When its archiver could first make it.
+    able: Vec<Millis>,
+}
+
+/// Plays `plan` in `home`, to its end.
+pub async fn play(plan: Arc<Plan>, keys: Keys, home: &Path) -> Vec<Event> {
+    let history = Arc::new(History::new());
+    let (kill, mut kills) = mpsc::unbounded_channel();
+    let ahead = Arc::new(AtomicI64::new(0));
+    let mut world = World {
+        home: home.to_owned(),
+        archives: Archives::new(keys, plan.clone(), history.clone(), kill),
+        operator: Operator::default(),
+        now: clock(ahead.clone()),
+        ahead,
+        core: None,
+        generation: 0,
+        suspended: vec![false; plan.endpoints],
+        unanswered: vec![],
+        acknowledged: vec![],
+        looks: vec![None; plan.endpoints],
+        able: vec![0; plan.endpoints],
+        plan,
+        history,
+    };
+    world.begin();
+    let plan = world.plan.clone();
+    let mut acts = plan.acts.iter().peekable();
+    let mut restart = Some(0);
+    loop {
+        let act = acts.peek().map(|(at, _)| *at);
+        let look = world.looks.iter().flatten().min().copied();
+        let next = [act, look, restart, Some(plan.ends)].into_iter().flatten().min().unwrap_or(plan.ends);
+        match world.wait(next, &mut kills).await {
+            Woken::Killed => {
+                world.crash().await;
+                restart = restart.or(Some(world.history.now() + RESTART));
+                continue;
+            }
+            Woken::Turned => {
+                world.observe().await;
+                continue;
+            }
+            Woken::Ended(why) => {
+                world.history.note(What::Ended { why });
+                return world.history.events();
+            }
+            Woken::Time => {}
+        }
+        let now = world.history.now();
+        if restart.is_some_and(|at| at <= now) {
+            restart = None;
+            world.start().await;
+        } else if act.is_some_and(|at| at <= now) {
+            let act = acts.next().map(|(_, act)| act.clone());
+            if let Some(away) = world.act(act.expect("peeked")).await {
+                restart = Some(restart.unwrap_or(0).max(now + away));
+            }
+        } else if look.is_some_and(|at| at <= now) {
+            world.look_for_attempts(now).await;
+        } else {
+            world.take_stock().await;
+            return world.history.events();
+        }
+    }
+}
+
+enum Woken {
+    Time,
+    Turned,
+    Killed,
+    Ended(String),
+}
+
+impl World {
+    /// The folders that every archiver of this seed finds.
+    fn begin(&self) {
+        for folder in ["tokens", "resources"] {
+            std::fs::create_dir_all(self.home.join(folder)).expect("a folder");
+        }
+        std::fs::write(self.home.join("tokens/chat"), "t").expect("written");
+    }
+
+    async fn wait(&mut self, until: Millis, kills: &mut mpsc::UnboundedReceiver<()>) -> Woken {
+        let until = self.history.instant(until);
+        let Some(core) = &mut self.core else {
+            sleep_until(until).await;
+            return Woken::Time;
+        };
+        tokio::select! {
+            biased;
+            Some(()) = kills.recv() => Woken::Killed,
+            Ok(()) = core.turned.changed() => Woken::Turned,
+            Some(ended) = core.tasks.join_next() => Woken::Ended(format!("{ended:?}")),
+            () = sleep_until(until) => Woken::Time,
+        }
+    }
+
+    /// Does what the plan says; answers for how long the archiver is away, when it was killed.
+    async fn act(&mut self, act: Act) -> Option<Millis> {
+        match act {
+            Act::Post(messages) => {
+                self.unanswered.extend(messages);
+                self.post().await;
+            }
+            Act::PostAgain(message) => {
+                if self.acknowledged.contains(&message) && self.core.is_some() {
+                    self.send(&[message]).await;
+                }
+            }
+            Act::Suspend { endpoint, on } => {
+                self.history.note(What::Suspended { endpoint, on });
+                self.suspended[endpoint] = on;
+                self.able[endpoint] = self.history.now();
+                self.publish();
+            }
+            Act::Crash { away } => {
+                self.crash().await;
+                return Some(away);
+            }
+            Act::LoseVolume => {
+                if self.core.is_none() {
+                    self.start().await;
+                }
+                self.take_stock().await;
+                self.crash().await;
+                self.history.note(What::VolumeLost);
+                std::fs::remove_dir_all(self.volume()).expect("removed");
+                self.generation += 1;
+                self.acknowledged.clear();
+                self.operator.forget_archiver();
+                let now = self.history.now();
+                for (endpoint, look) in self.looks.iter_mut().enumerate() {
+                    let published = self.operator.published.get(&endpoint).filter(|retry| retry.attempt > 0);
+                    *look = published.map(|_| now + 26 * HOUR);
+                }
+                return Some(RESTART);
+            }
+            Act::Clock { by } => {
+                self.history.note(What::Clock { by });
+                self.ahead.fetch_add(by, Ordering::SeqCst);
+            }
+            Act::Operator { away } => {
+                if self.operator.away != away {
+                    self.history.note(What::OperatorAway { on: away });
+                }
+                self.operator.away = away;
+                self.observe().await;
+            }
+        }
+        None
+    }
+
+    async fn start(&mut self) {
+        if self.core.is_some() {
+            return;
+        }
+        let folder = self.home.join("resources");
+        let resources = resources::read(&folder, &self.suspended, &self.operator.published);
+        let client = self.archives.client(self.generation);
+        let tokens = self.home.join("tokens");
+        self.core = Some(Core::start(&self.volume(), &tokens, resources, client, self.now.clone()).await);
+        self.history.note(What::Started { generation: self.generation });
+        let now = self.history.now();
+        self.able.fill(now);
+        self.observe().await;
+        self.post().await;
+    }
+
+    /// Kills the archiver; what its threads are committing is committed or not.
+    async fn crash(&mut self) {
+        if self.core.take().is_some() {
+            self.history.note(What::Crashed);
+            self.archives.killed();
+            // Its tasks are dropped once the runtime gets to them.
+            sleep(Duration::from_millis(1)).await;
+        }
+    }
+
+    fn volume(&self) -> PathBuf {
+        self.home.join(format!("volume{}", self.generation))
+    }
+
+    async fn post(&mut self) {
+        let messages = std::mem::take(&mut self.unanswered);
+        if self.core.is_none() {
+            self.unanswered = messages;
+        } else if !messages.is_empty() {
+            self.send(&messages).await;
+        }
+    }
+
+    async fn send(&mut self, messages: &[usize]) {
+        let Some(core) = &self.core else { return };
+        let documents: Value = messages.iter().map(|message| resources::document(&self.plan, *message)).collect();
+        let (status, answer) = core.post(&documents).await;
+        assert_eq!(status, 200, "{answer}");
+        for (message, result) in messages.iter().zip(answer["results"].as_array().expect("results")) {
+            let status = result["status"].as_str().expect("a status").to_owned();
+            self.history.note(What::Acknowledged { message: *message, status });
+            if !self.acknowledged.contains(message) {
+                self.acknowledged.push(*message);
+            }
+        }
+    }
+
+    /// Looks at the archiver's rows, as the operator does when they change.
+    async fn observe(&mut self) {
+        let Some(core) = &self.core else { return };
+        let endpoints: Vec<Endpoint> = core.publish.borrow().endpoints.values().cloned().collect();
+        let before = self.history.count();
+        let now = (self.now)();
+        let published = self.operator.look(&core.spool, &endpoints, &self.history, now).await;
+        for event in self.history.since(before) {
+            if let What::Failed { endpoint, attempt, .. } = event.what {
+                let of = &endpoints[endpoint];
+                let delay = ladder::delay(&of.retry, attempt as u32, &of.uid).as_millis() as Millis;
+                self.looks[endpoint] = Some(event.at + delay + SLACK);
+            }
+            if let What::Recovered { endpoint, .. } = event.what {
+                self.looks[endpoint] = None;
+            }
+        }
+        if published {
+            self.publish();
+        }
+    }
+
+    /// Tells the archiver what the resources say by now.
+    fn publish(&self) {
+        let Some(core) = &self.core else { return };
+        let suspended = &self.suspended;
+        core.publish.send_modify(|resources| {
+            let endpoints = Arc::make_mut(resources).endpoints.values_mut();
+            for (number, (endpoint, suspend)) in endpoints.zip(suspended).enumerate() {
+                endpoint.suspend = *suspend;
+                endpoint.published = self.operator.published.get(&number).map(resources::attempts);
+            }
+        });
+    }
+
+    /// Looks whether an attempt was made whose time has come.
+    async fn look_for_attempts(&mut self, now: Millis) {
+        let due: Vec<usize> =
+            (0..self.plan.endpoints).filter(|endpoint| self.looks[*endpoint].is_some_and(|at| at <= now)).collect();
+        for endpoint in due {
+            let last = self.history.last_dial(endpoint).unwrap_or(0);
+            let looked = self.looks[endpoint].unwrap_or(now);
+            // Seen since about the failure: another look is planned when that attempt fails.
+            if last + 2 * SLACK + 15 * MINUTE >= looked {
+                self.looks[endpoint] = Some(now + 30 * MINUTE);
+                continue;
+            }
+            self.looks[endpoint] = Some(now + 30 * MINUTE);
+            let able = self.able[endpoint] + SLACK <= now && !self.suspended[endpoint];
+            let Some(core) = self.core.as_ref().filter(|_| able) else { continue };
+            let (name, wall) = (resources::name(endpoint), (self.now)());
+            let waits = core.spool.read(move |connection| tries::due(connection, &name, wall, 1)).await;
+            if !waits.expect("readable").is_empty() {
+                self.history.note(What::Overdue { endpoint });
+            }
+        }
+    }
+
+    /// Notes where every message is that this volume acknowledged, and its books.
+    async fn take_stock(&mut self) {
+        let Some(core) = &self.core else { return };
+        for message in &self.acknowledged {
+            let look = core.look(*message).await.unwrap_or_else(|| json!({"state": "unknown"}));
+            let text = |value: &Value| value.as_str().map(str::to_owned);
+            let copy = |copy: &Value| Copy {
+                endpoint: text(&copy["endpoint"]),
+                state: text(&copy["state"]).unwrap_or_default(),
+                batch: text(&copy["batch"]),
+                reason: text(&copy["reason"]),
+            };
+            let copies = look["copies"].as_array().into_iter().flatten().map(copy).collect();
+            let state = text(&look["state"]).unwrap_or_default();
+            self.history.note(What::Stands { message: *message, state, copies });
+        }
+        let books = core.books().await;
+        self.history.note(What::Books {
+            acknowledged: books.acknowledged,
+            delivered: books.delivered,
+            waiting: books.waiting,
+            held: books.held,
+            excluded: books.excluded,
+        });
+    }
+}
+
+/// Tokio's virtual time, so many seconds ahead, as the time of day.
+fn clock(ahead: Arc<AtomicI64>) -> Now {
+    let (began, instant) = (Timestamp::from_second(1_800_000_000).expect("in range"), Instant::now());
+    Arc::new(move || began + instant.elapsed() + jiff::SignedDuration::from_secs(ahead.load(Ordering::SeqCst)))
+}
