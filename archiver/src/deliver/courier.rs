@@ -58,6 +58,8 @@ pub(super) struct Courier {
     pub(super) set_at: Option<Instant>,
     /// What was last tried: with another one it is tried at once.
     pub(super) tried: Option<Key>,
+    /// The request for a test that was answered when this process last looked or tried: another one is followed by a try.
+    pub(super) asked: Option<Option<String>>,
 }
 
 /// What comes back to the courier.
@@ -96,6 +98,7 @@ impl Courier {
             rung: None,
             set_at: None,
             tried: None,
+            asked: None,
         }
     }
 
@@ -196,6 +199,7 @@ impl Courier {
         let kept = std::iter::from_fn(|| self.sessions.pop()).find(|kept| kept.serves(accepted));
         if kept.is_none() {
             self.tried = Some(self.key(accepted));
+            self.asked = Some(accepted.asked.clone());
         }
         let (office, endpoint, accepted) = (self.office.clone(), endpoint.clone(), Arc::new(accepted.clone()));
         self.tasks

@@ -100,9 +100,14 @@ impl Courier {
         }
     }
 
-    /// Whether something else opens the door now than what was tried: another connection, or other credentials. This
-    /// process may not have tried itself; that the credentials lacked is in the log.
-    fn is_fresh(&self, accepted: &AcceptedServer, record: &outage::Record) -> bool {
+    /// Whether something else opens the door now than what was tried: another connection, or other credentials; or a test
+    /// that a person asked for found it open. This process may not have tried itself; that the credentials lacked is in the
+    /// log.
+    fn is_fresh(&mut self, accepted: &AcceptedServer, record: &outage::Record) -> bool {
+        let asked = self.asked.get_or_insert_with(|| accepted.asked.clone());
+        if accepted.asked.is_some() && *asked != accepted.asked {
+            return true;
+        }
         let key = self.key(accepted);
         match (&self.tried, record.log.last()) {
             (Some(tried), _) => *tried != key,

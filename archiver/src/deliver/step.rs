@@ -57,7 +57,7 @@ mod tests {
         Endpoint {
             name: "journal".into(),
             uid: "uid".into(),
-            accepted: Some(AcceptedServer { generation: Some(1), fingerprint: "f".into(), server }),
+            accepted: Some(AcceptedServer { generation: Some(1), fingerprint: "f".into(), server, asked: None }),
             suspend: false,
             batching: Batching::default(),
             retry: Retry::default(),

@@ -41,6 +41,9 @@ pub struct AcceptedServer {
     pub fingerprint: String,
     /// The archive.
     pub server: Server,
+    /// The request for a test that was answered by one that passed: who mended something asks for one, and does not want
+    /// to wait for the next rung.
+    pub asked: Option<String>,
 }
 
 impl Endpoint {
@@ -66,7 +69,10 @@ pub(super) fn parse(endpoint: &ArchivingEndpoint) -> Endpoint {
         }
     };
     let accepted = connection.and_then(|connection| match Server::try_from(&connection) {
-        Ok(server) => Some(AcceptedServer { generation, fingerprint: connection.fingerprint(), server }),
+        Ok(server) => {
+            let fingerprint = connection.fingerprint();
+            Some(AcceptedServer { generation, asked: asked(endpoint, &fingerprint), fingerprint, server })
+        }
         Err(error) => {
             warn!(endpoint = endpoint.name_any(), %error, "an endpoint's block cannot be used");
             None
@@ -85,6 +91,13 @@ pub(super) fn parse(endpoint: &ArchivingEndpoint) -> Endpoint {
         delivery: spec.delivery.clone(),
         published: endpoint.status.as_ref().and_then(|status| status.retry.as_ref()).map(attempts),
     }
+}
+
+/// The request that the last test answered, if that passed by this connection.
+fn asked(endpoint: &ArchivingEndpoint, fingerprint: &str) -> Option<String> {
+    let status = endpoint.status.as_ref()?;
+    status.test.as_ref().filter(|test| test.passed() && test.connection == fingerprint)?;
+    status.last_handled_test_at.clone()
 }
 
 /// What counts of an outage that was published. The rest follows from it, and a change of that is none here.

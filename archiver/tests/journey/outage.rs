@@ -75,6 +75,22 @@ async fn at_each_rung_exactly_one_batch_is_tried_and_each_another() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_test_that_was_asked_for_and_passed_is_followed_by_one_try_at_once() {
+    let (world, _) = World::down();
+    let core = world.start().await;
+    core.post(&message(0)).await;
+    pass(8 * HOUR + MINUTE).await;
+    for (asked, tried) in [(None, 1), (Some("a"), 2), (Some("a"), 2), (None, 2), (Some("a"), 2), (Some("b"), 3)] {
+        core.publish.send_modify(|resources| {
+            let endpoint = Arc::make_mut(resources).endpoints.get_mut("journal").expect("it is there");
+            endpoint.accepted.as_mut().expect("it is accepted").asked = asked.map(str::to_owned);
+        });
+        pass(SECOND).await;
+        assert_eq!(attempts(&core).await, tried, "{asked:?}");
+    }
+}
+
+#[tokio::test(start_paused = true)]
 async fn only_a_delivery_ends_an_outage_and_the_next_begins_at_the_first_rung() {
     let (world, listener) = World::failing(Step::Dot, Act::Say("451 4.3.0 not now\r\n"));
     let core = world.start().await;
