@@ -1,6 +1,6 @@
 //! The conditions of an endpoint: Tested, Accepted, Ready, Delivering, Default, Notified, and Reconciling or Stalled.
 
-use imarchive_crds::{ArchivingEndpointStatus, ConditionType, Reason, TestReport};
+use imarchive_crds::{ArchivingEndpointStatus, ConditionType, PastOutage, Reason, TestReport};
 use jiff::Timestamp;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::{Condition, Time};
 
@@ -147,7 +147,11 @@ fn delivering(observed: &Observed, status: &ArchivingEndpointStatus) -> Verdict 
         return Verdict::no(ConditionReason::Suspended, format!("{}{held}", ConditionReason::Suspended.sentence()));
     }
     let Some(outage) = status.retry.as_ref().filter(|retry| retry::is_outage(Some(retry))) else {
-        return Verdict::yes(ConditionReason::NoOutage, format!("{}{held}", ConditionReason::NoOutage.sentence()));
+        let over = status.retry.as_ref().and_then(|retry| retry.last.as_ref()).map(over).unwrap_or_default();
+        return Verdict::yes(
+            ConditionReason::NoOutage,
+            format!("{}{over}{held}", ConditionReason::NoOutage.sentence()),
+        );
     };
     let said = |time: &Option<Time>, words: &str| {
         time.as_ref().map(|time| format!("{words}{}", time.0.strftime("%Y-%m-%dT%H:%M:%SZ"))).unwrap_or_default()
@@ -165,12 +169,19 @@ fn delivering(observed: &Observed, status: &ArchivingEndpointStatus) -> Verdict 
         (ConditionReason::Failed(reason), Some(last)) => heals(*reason, last.code),
         _ => true,
     };
-    let tries = match outage.attempt {
-        1 => "1 attempt".to_owned(),
-        many => format!("{many} attempts"),
-    };
-    let message = format!("Nothing could be delivered{since}: {tries} failed. {what}{next}{held}");
+    let message = format!("Nothing could be delivered{since}: {} failed. {what}{next}{held}", tries(outage.attempt));
     Verdict { heals, ..Verdict::no(reason, message) }
+}
+
+/// The outage before, in a sentence after others.
+fn over(last: &PastOutage) -> String {
+    let time = |time: &Time| time.0.strftime("%Y-%m-%dT%H:%M:%SZ").to_string();
+    let (begin, end) = (time(&last.first_failure_at), time(&last.ended_at));
+    format!(" The last outage was from {begin} to {end}: {} failed.", tries(last.attempts))
+}
+
+fn tries(count: i64) -> String {
+    if count == 1 { "1 attempt".to_owned() } else { format!("{count} attempts") }
 }
 
 /// What is held, in a sentence after others; nothing when nothing is.

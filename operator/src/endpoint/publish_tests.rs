@@ -185,6 +185,104 @@ fn an_outage_is_not_delivering_and_leaves_ready() {
     assert_eq!((outage.pending_messages, outage.retry.map(|retry| retry.attempt)), (Some(7), Some(2)));
 }
 
+/// An endpoint whose archiver is at this attempt of its second outage, with so many batches held and expired.
+fn in_outage(attempt: i64, held: i64, expired: i64) -> Observed {
+    let mut observed = with_archiver(after_test(None), None);
+    let log = json!([{"attempt": attempt, "at": "1970-01-01T00:03:00Z", "stage": "Connect", "reason": "ConnectRefused",
+        "message": "198.18.0.1:587: Connection refused"}]);
+    let row = json!({"name": "archiver-0", "heldBatches": held, "expiredBatches": expired, "attempts": {
+        "attempt": attempt, "outage": 2, "log": if attempt > 0 { log } else { json!([]) },
+        "firstFailureAt": "1970-01-01T00:01:00Z", "nextAttemptAt": "1970-01-01T01:00:00Z"}});
+    observed.status.archivers = vec![serde_json::from_value(row).expect("a row")];
+    observed
+}
+
+fn message(status: &ArchivingEndpointStatus, type_: ConditionType) -> String {
+    let found = status.conditions.iter().find(|condition| condition.type_ == type_.name());
+    found.map(|condition| condition.message.clone()).unwrap_or_default()
+}
+
+#[test]
+fn delivering_says_since_when_how_often_and_when_next() {
+    let outage = status(&in_outage(3, 0, 0), &Testing::Idle, at(200));
+    let said = message(&outage, ConditionType::Delivering);
+    assert!(
+        said.starts_with(
+            "Nothing could be delivered since 1970-01-01T00:01:00Z: 3 attempts failed. Connect: 198.18.0.1:587: \
+             Connection refused. "
+        ),
+        "{said}"
+    );
+    assert!(said.ends_with(" The next attempt is at 1970-01-01T01:00:00Z."), "{said}");
+}
+
+#[test]
+fn from_the_first_batch_that_waited_for_too_long_a_person_is_needed() {
+    let outage = status(&in_outage(90, 3, 1), &Testing::Idle, at(200));
+    assert_eq!(reason(&outage, ConditionType::Stalled), pair("True", "GaveUp"));
+    assert!(message(&outage, ConditionType::Stalled).contains("held release --reason Expired"));
+    assert_eq!(reason(&outage, ConditionType::Delivering), pair("False", "ConnectRefused"));
+    let said = message(&outage, ConditionType::Delivering);
+    assert!(said.contains("giveUpAfter: 1 batch;") && said.contains("Held for other reasons: 2 batches;"), "{said}");
+}
+
+#[test]
+fn what_is_held_is_told_of_after_the_outage_too_and_leaves_the_endpoint_at_rest() {
+    let after = status(&in_outage(0, 2, 2), &Testing::Idle, at(200));
+    assert_eq!(reason(&after, ConditionType::Delivering), pair("True", "NoOutage"));
+    let said = message(&after, ConditionType::Delivering);
+    assert!(
+        said.ends_with(
+            "2 batches; to have them delivered: kubectl exec archiver-0 -- /archiver held release \
+        --reason Expired."
+        ),
+        "{said}"
+    );
+    assert_eq!(reason(&after, ConditionType::Stalled), pair("", ""));
+}
+
+#[test]
+fn notified_says_whether_the_administrators_were_told_and_why_not() {
+    let administered = |relay: bool, trouble: Option<&str>| {
+        let mut observed = in_outage(1, 0, 0);
+        let somebody = imarchive_crds::Address::parse("compliance@acme.example").expect("an address");
+        let archiver = observed.archiver.as_mut().expect("an Archiver");
+        archiver.spec.organization.administrators = vec![somebody];
+        observed.notices.relay = relay;
+        observed.notices.trouble = trouble.map(str::to_owned);
+        observed
+    };
+    let notified = |observed: &Observed| status(observed, &Testing::Idle, at(200));
+    let said = |observed: &Observed| reason(&notified(observed), ConditionType::Notified);
+    assert_eq!(said(&in_outage(0, 0, 0)), pair("", ""), "there is nothing to tell");
+    assert_eq!(said(&in_outage(1, 0, 0)), pair("False", "NoAdministrators"));
+    assert_eq!(said(&administered(false, None)), pair("False", "NoRelay"));
+    assert_eq!(said(&administered(true, Some("Connect: refused."))), pair("False", "RelayFailed"));
+    assert_eq!(said(&administered(true, None)), pair("", ""), "it is being sent");
+
+    let mut told = administered(true, None);
+    told.notices.told = [(crate::notify::News::Attempt { outage: 2, attempt: 1 }, at(150))].into();
+    assert_eq!(said(&told), pair("True", "Told"));
+    let ready = notified(&administered(false, None));
+    assert!(is_true(&ready.conditions, ConditionType::Ready), "deliveries do not depend on it");
+}
+
+#[test]
+fn while_news_is_being_sent_the_condition_stays_as_it_was() {
+    let mut observed = in_outage(1, 0, 0);
+    let somebody = imarchive_crds::Address::parse("compliance@acme.example").expect("an address");
+    observed.archiver.as_mut().expect("an Archiver").spec.organization.administrators = vec![somebody];
+    observed.notices.relay = true;
+    observed.notices.told = [(crate::notify::News::Attempt { outage: 2, attempt: 1 }, at(150))].into();
+    observed.status = status(&observed, &Testing::Idle, at(200));
+    let next = in_outage(2, 0, 0).status.archivers;
+    observed.status.archivers = next;
+    let again = status(&observed, &Testing::Idle, at(300));
+    assert_eq!(reason(&again, ConditionType::Notified), pair("True", "Told"));
+    let notified = again.conditions.iter().find(|condition| condition.type_ == "Notified").expect("it is there");
+    assert_eq!(notified.last_transition_time.0, at(200));
+}
+
 #[test]
 fn a_suspended_endpoint_is_not_failing() {
     let mut observed = after_test(None);

@@ -132,7 +132,7 @@ vocabulary! {
     /// go on being kept, and the archive goes on being tried.
     GaveUp of ENDPOINT => "Mend what keeps the archive away, or ask it. When it takes mail again, release what is held: \
         kubectl exec archiver-0 -- /archiver held release --reason Expired.";
-    /// The administrators were mailed of each failed attempt, and of the end of the outage.
+    /// The administrators were mailed of all that there was to tell: each failed attempt, and the end of an outage.
     Told of ENDPOINT => "";
     /// The relay did not take a mail to the administrators. It is tried again by itself, at least every quarter of an hour,
     /// and then tells of all that they were not mailed about; deliveries go on meanwhile.
