@@ -123,3 +123,6 @@ pub fn move_open(connection: &Connection, from: &str, reason: &str, to: &str, af
     })?;
     Ok(Moved { messages: messages.len() as u64, last: messages.last().copied(), copies })
 }
+
+#[cfg(test)]
+mod tests;
