@@ -46,7 +46,7 @@ pub enum Matter {
     /// Deliveries fail.
     Failed {
         /// The outage.
-        retry: RetryStatus,
+        retry: Box<RetryStatus>,
         /// The attempts that nobody was told of, the latest last.
         rows: Vec<RetryLogRow>,
         /// The latest of them.
@@ -88,7 +88,7 @@ fn matter(retry: &RetryStatus) -> Option<Matter> {
     }
     let rows: Vec<RetryLogRow> = retry.log.iter().filter(|row| row.notified_at.is_none()).cloned().collect();
     let latest = rows.last()?.clone();
-    Some(Matter::Failed { retry: retry.clone(), rows, latest })
+    Some(Matter::Failed { retry: Box::new(retry.clone()), rows, latest })
 }
 
 impl Letter {
