@@ -117,10 +117,11 @@ impl Plan {
         plan.talk(&mut rng);
         plan.trouble(&mut rng);
         plan.disturb(&mut rng);
-        // What everybody waits for is told from what never comes by a mail that comes when all is well.
-        for endpoint in 0..endpoints {
+        // A mail that is refused for good is told from an archive that refuses all by another one that it takes: when all
+        // is well one comes, and one more for those that were refused only then.
+        for (endpoint, hours) in (0..endpoints).flat_map(|endpoint| [(endpoint, 1), (endpoint, 40)]) {
             let last = plan.message(&mut rng, "end", Some(endpoint));
-            let at = healed + HOUR + endpoint as u64 * MINUTE;
+            let at = healed + hours * HOUR + endpoint as u64 * MINUTE;
             plan.acts.push((at, Act::Post(vec![last])));
         }
         plan.acts.sort_by_key(|(at, _)| *at);
@@ -244,6 +245,9 @@ impl Plan {
 
     /// What an archive does with a mail that begins with `message`, when it comes for the time number `time`, from 0.
     pub fn verdict(&self, endpoint: usize, message: usize, time: u32) -> Verdict {
+        if self.is_last(message) {
+            return Verdict::Take;
+        }
         match (self.nature(endpoint, message), self.dice(&format!("mail {endpoint} {message} {time}"))) {
             (Nature::Poisoned, _) => Verdict::Refuse(554),
             (Nature::Unwelcome(times), _) if time < times => Verdict::Refuse(451),
@@ -263,11 +267,15 @@ impl Plan {
         if *room { format!("{conversation} {sender}") } else { format!("{sender} {recipient}") }
     }
 
+    /// Whether it is one of those that come when all is well.
+    fn is_last(&self, message: usize) -> bool {
+        self.messages[message].conversation.starts_with("end")
+    }
+
     fn nature(&self, endpoint: usize, message: usize) -> Nature {
-        let last = self.messages[message].conversation.starts_with("end");
         match self.dice(&format!("nature {endpoint} {message}")) % 100 {
-            0..3 if !last => Nature::Poisoned,
-            dice @ 3..9 if !last => Nature::Unwelcome(dice as u32 / 3),
+            0..3 => Nature::Poisoned,
+            dice @ 3..9 => Nature::Unwelcome(dice as u32 / 3),
             _ => Nature::Plain,
         }
     }

@@ -173,6 +173,8 @@ impl World {
             Act::LoseVolume => {
                 if self.core.is_none() {
                     self.start().await;
+                    // What it was answered now is a part of what stands in its books.
+                    sleep(Duration::from_millis(1)).await;
                 }
                 self.take_stock().await;
                 self.crash().await;

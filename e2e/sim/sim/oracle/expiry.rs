@@ -12,7 +12,7 @@ use crate::{
 /// between nobody can know, and it may be all of the rung.
 pub fn most(events: &[Event], endpoint: usize, message: usize) -> Millis {
     let mut acknowledged = None;
-    let mut last: Option<(i64, i64, Millis)> = None;
+    let mut last: Option<(i64, Millis)> = None;
     let (mut forward, mut most) = (false, MINUTE);
     for Event { at, what } in events {
         match what {
@@ -20,13 +20,15 @@ pub fn most(events: &[Event], endpoint: usize, message: usize) -> Millis {
                 acknowledged.get_or_insert(*at);
             }
             What::Clock { by } => forward |= *by > 0,
-            What::Recovered { endpoint: of, .. } if *of == endpoint => last = None,
-            What::Failed { endpoint: of, outage, attempt, .. } if *of == endpoint => {
-                if let (Some((_, before, failed)), Some(acknowledged)) = (last, acknowledged) {
+            What::Failed { endpoint: of, .. } | What::Recovered { endpoint: of, .. } if *of == endpoint => {
+                if let (Some((before, failed)), Some(acknowledged)) = (last, acknowledged) {
                     let passed = at - failed.max(acknowledged).min(*at);
                     most += if forward { rung(endpoint, before) } else { passed.min(rung(endpoint, before)) };
                 }
-                last = Some((*outage, *attempt, *at));
+                last = match what {
+                    What::Failed { attempt, .. } => Some((*attempt, *at)),
+                    _ => None,
+                };
                 forward = false;
             }
             _ => {}

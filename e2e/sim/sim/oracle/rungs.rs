@@ -36,6 +36,7 @@ pub fn judge(plan: &Plan, events: &[Event]) -> Vec<String> {
     let mut wrong = Vec::new();
     let mut endpoints: BTreeMap<usize, Endpoint> = (0..plan.endpoints).map(|of| (of, Endpoint::default())).collect();
     let (mut started, mut away) = (0, false);
+    let mut jumps: Vec<(Millis, i64)> = Vec::new();
     for Event { at, what } in events {
         let mut say = |endpoint: &usize, words: String| wrong.push(format!("{at}: endpoint {endpoint}: {words}"));
         match what {
@@ -43,11 +44,11 @@ pub fn judge(plan: &Plan, events: &[Event]) -> Vec<String> {
                 started = *at;
                 endpoints.values_mut().for_each(|endpoint| endpoint.overdue = 0);
             }
-            What::Clock { by } => endpoints.values_mut().for_each(|endpoint| {
-                endpoint.early |= *by > 0;
-                endpoint.back |= *by < 0;
-            }),
-            What::VolumeLost => endpoints.values_mut().for_each(Endpoint::lose_volume),
+            What::Clock { by } => {
+                jumps.push((*at, *by));
+                endpoints.values_mut().for_each(|endpoint| endpoint.jump(*by));
+            }
+            What::VolumeLost => endpoints.values_mut().for_each(|endpoint| endpoint.lose_volume(&jumps)),
             What::Suspended { endpoint, .. } => endpoints.entry(*endpoint).or_default().overdue = 0,
             What::OperatorAway { on } => away = *on,
             What::Dialed { endpoint } => {
@@ -132,14 +133,21 @@ pub fn judge(plan: &Plan, events: &[Event]) -> Vec<String> {
 }
 
 impl Endpoint {
+    fn jump(&mut self, by: i64) {
+        self.early |= by > 0;
+        self.back |= by < 0;
+    }
+
     /// The archiver goes on from what was published: in the outage that ran by that, or before the next.
-    fn lose_volume(&mut self) {
+    fn lose_volume(&mut self, jumps: &[(Millis, i64)]) {
         self.overdue = 0;
         self.untold.clear();
         let (outage, attempt) = self.published;
         self.dialed_since = false;
         if attempt > 0 {
-            self.failed = Some((outage, attempt, self.times.get(&self.published).copied().unwrap_or(0)));
+            let failed = self.times.get(&self.published).copied().unwrap_or(0);
+            jumps.iter().filter(|(at, _)| *at >= failed).for_each(|(_, by)| self.jump(*by));
+            self.failed = Some((outage, attempt, failed));
             self.highest = self.published;
         } else {
             self.failed = None;
