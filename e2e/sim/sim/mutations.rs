@@ -1,5 +1,7 @@
 //! The oracle can fail: histories that were right, with one thing made wrong, of each kind that it looks for.
 
+#![allow(clippy::ptr_arg, reason = "each of them has the same form")]
+
 use crate::{
     history::{Event, Fate, What},
     oracle,

@@ -3,21 +3,24 @@
 use std::collections::BTreeMap;
 
 use crate::{
-    history::{Event, Fate, Mail, What},
+    history::{Event, Fate, Mail, Millis, What},
     plan::Plan,
 };
+
+/// When a mail came, and what the archive did with it.
+type Arrival<'a> = (Millis, &'a Mail, Fate);
 
 /// What did not hold.
 pub fn judge(plan: &Plan, events: &[Event]) -> Vec<String> {
     let mut wrong = Vec::new();
-    let arrivals: Vec<(u64, &Mail, Fate)> = events
+    let arrivals: Vec<Arrival<'_>> = events
         .iter()
         .filter_map(|event| match &event.what {
             What::Arrived { mail, fate } => Some((event.at, mail, *fate)),
             _ => None,
         })
         .collect();
-    let mut batches: BTreeMap<(u32, usize, i64), Vec<(u64, &Mail, Fate)>> = BTreeMap::new();
+    let mut batches: BTreeMap<(u32, usize, i64), Vec<Arrival<'_>>> = BTreeMap::new();
     for arrival in &arrivals {
         let mail = arrival.1;
         batches.entry((mail.generation, mail.endpoint, mail.sequence)).or_default().push(*arrival);
