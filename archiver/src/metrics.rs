@@ -1,6 +1,7 @@
 //! What Prometheus is told. Labels are names of objects and words of our vocabularies: never people, never content.
 
 use imarchive_crds::Reason;
+use jiff::Timestamp;
 use prometheus::{Encoder, HistogramOpts, HistogramVec, IntCounterVec, IntGaugeVec, Opts, Registry, TextEncoder};
 
 use crate::spool::{
@@ -19,6 +20,8 @@ pub struct Metrics {
     deliveries: IntCounterVec,
     failures: IntCounterVec,
     backlog: IntGaugeVec,
+    oldest: IntGaugeVec,
+    outage: IntGaugeVec,
     free: IntGaugeVec,
     released: IntCounterVec,
     sessions: IntGaugeVec,
@@ -49,6 +52,12 @@ impl Metrics {
             deliveries: counter("imarchive_deliveries_total", "Batches that an archive took.", &["endpoint"])?,
             failures: counter("imarchive_delivery_failures_total", "Failed attempts.", &["endpoint", "reason"])?,
             backlog: gauge("imarchive_pending_messages", "Messages waiting for an endpoint.", &["endpoint"])?,
+            oldest: gauge(
+                "imarchive_oldest_pending_timestamp_seconds",
+                "When the oldest message that waits for an endpoint was taken.",
+                &["endpoint"],
+            )?,
+            outage: gauge("imarchive_outage_attempts", "Failed attempts in an endpoint's outage.", &["endpoint"])?,
             free: gauge("imarchive_spool_free_bytes", "Bytes that may be written yet.", &[])?,
             released: counter("imarchive_released_batches_total", "Batches dropped early for want of room.", &[])?,
             sessions: gauge("imarchive_sessions", "Mails under way to an endpoint, each in a session.", &["endpoint"])?,
@@ -102,9 +111,15 @@ impl Metrics {
         self.messages.with_label_values(&["unrouted"]).set(books.unrouted);
     }
 
-    /// What waits for an endpoint now.
-    pub fn backlog(&self, endpoint: &str, messages: i64) {
+    /// What waits for an endpoint now, since when, and after how many failed attempts.
+    pub fn backlog(&self, endpoint: &str, messages: i64, oldest_at: Option<Timestamp>, attempts: u32) {
         self.backlog.with_label_values(&[endpoint]).set(messages);
+        self.outage.with_label_values(&[endpoint]).set(attempts.into());
+        match oldest_at {
+            Some(at) => self.oldest.with_label_values(&[endpoint]).set(at.as_second()),
+            // It may never have been told of.
+            None => drop(self.oldest.remove_label_values(&[endpoint])),
+        }
     }
 
     /// How much room there is.
@@ -124,9 +139,10 @@ impl Metrics {
 
     /// An endpoint is gone: nothing waits for it any more, and it is not told of.
     pub fn gone(&self, endpoint: &str) {
-        // It may never have been told of.
-        let _ = self.backlog.remove_label_values(&[endpoint]);
-        let _ = self.sessions.remove_label_values(&[endpoint]);
+        for gauge in [&self.backlog, &self.oldest, &self.outage, &self.sessions] {
+            // It may never have been told of.
+            let _ = gauge.remove_label_values(&[endpoint]);
+        }
     }
 
     /// The text that Prometheus reads.

@@ -125,7 +125,9 @@ impl Reporter {
             // The courier may not have come to it yet; nobody shall hear that the spool is behind.
             let record =
                 record.caught_up(&endpoint.known(), &endpoint.uid, Moment { now, elapsed: None }).unwrap_or(record);
-            self.metrics.backlog(&endpoint.name, backlog.messages + open.messages);
+            let failed = record.outage.as_ref().map_or(0, |outage| outage.attempts);
+            let oldest_at = oldest_at(&backlog, &open);
+            self.metrics.backlog(&endpoint.name, backlog.messages + open.messages, oldest_at, failed);
             if let Some(cluster) = &self.cluster {
                 let changed_at = seen.changed_at(endpoint, now);
                 let attempts = attempts(endpoint, &record, first_due, now);
@@ -195,12 +197,17 @@ pub fn row(
         credentials_changed_at: credentials_changed_at.map(Time),
         pending_batches: backlog.batches,
         pending_messages: backlog.messages + open.messages,
-        oldest_pending_at: backlog.oldest_at.into_iter().chain(open.oldest_at).min().map(Time),
+        oldest_pending_at: oldest_at(backlog, open).map(Time),
         held_batches: backlog.held,
         last_delivered_at: backlog.last_delivered_at.map(Time),
         attempts: Some(attempts),
         expired_batches: backlog.expired,
     }
+}
+
+/// When the oldest message that waits was taken.
+fn oldest_at(backlog: &Backlog, open: &OpenMessages) -> Option<Timestamp> {
+    backlog.oldest_at.into_iter().chain(open.oldest_at).min()
 }
 
 /// The outage as it stands; without one only its number, by which the operator knows that the last one is over, and how

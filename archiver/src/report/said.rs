@@ -77,6 +77,7 @@ pub(super) fn object(endpoint: &Endpoint) -> String {
 mod tests {
     use std::sync::atomic::{AtomicU32, Ordering};
 
+    use jiff::Timestamp;
     use serde_json::json;
 
     use super::*;
@@ -113,7 +114,7 @@ mod tests {
         let (mut said, metrics) = (Said::default(), Metrics::new().expect("metrics"));
         let resources = journal("first");
         said.forget_the_gone(&resources, &metrics);
-        metrics.backlog("journal", 3);
+        metrics.backlog("journal", 3, Some(Timestamp::UNIX_EPOCH), 1);
         let gone = |_| async {
             let mut status = kube::core::Status::failure("not found", "NotFound");
             status.code = 404;
