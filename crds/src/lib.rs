@@ -48,3 +48,5 @@ pub const GROUP: &str = "imarchive.dev";
 pub const ARCHIVER: &str = "archiver";
 /// On an endpoint: a new value asks for a test; echoed in `status.lastHandledTestAt`.
 pub const TEST_REQUESTED_AT: &str = "imarchive.dev/test-requested-at";
+/// On the pods and Jobs of a test: the endpoint.
+pub const ENDPOINT_LABEL: &str = "imarchive.dev/endpoint";

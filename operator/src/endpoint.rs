@@ -6,6 +6,7 @@
 pub mod conditions;
 pub mod facts;
 pub mod failure;
+mod finding;
 pub mod job;
 mod notified;
 pub mod observe;

@@ -13,8 +13,6 @@ use k8s_openapi::{
 
 use crate::{settings::Workload, status::quoted};
 
-/// On the pods and Jobs of a test: the endpoint.
-pub const ENDPOINT_LABEL: &str = "imarchive.dev/endpoint";
 /// On every pod of imarchive.
 pub const PART_OF: (&str, &str) = ("app.kubernetes.io/part-of", "imarchive");
 /// Where credentials are, as `SECRET/username` and `SECRET/password`.

@@ -3,12 +3,11 @@
 use std::sync::Arc;
 
 use futures::channel::mpsc::UnboundedSender;
-use imarchive_crds::{ARCHIVER, Archiver, ArchivingEndpoint, UserAssignment};
+use imarchive_crds::{ARCHIVER, Archiver, ArchivingEndpoint, ENDPOINT_LABEL, UserAssignment};
 use kube::{Resource, ResourceExt, runtime::reflector::ObjectRef};
 use tokio::time::Instant;
 
 use crate::{
-    pods::ENDPOINT_LABEL,
     progress::Progress,
     stores::{Guarded, Stores},
 };

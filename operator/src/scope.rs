@@ -6,7 +6,7 @@
 use std::{collections::HashMap, fmt::Debug, sync::Arc};
 
 use futures::{StreamExt, channel::mpsc, pin_mut};
-use imarchive_crds::{ARCHIVER, Archiver, ArchivingEndpoint, UserAssignment};
+use imarchive_crds::{ARCHIVER, Archiver, ArchivingEndpoint, ENDPOINT_LABEL, UserAssignment};
 use kube::{
     Api, Client, Resource, ResourceExt,
     core::NamespaceResourceScope,
@@ -21,7 +21,7 @@ use tokio::task::JoinSet;
 
 use crate::{
     archiver::names,
-    pods::{ENDPOINT_LABEL, PART_OF},
+    pods::PART_OF,
     progress::Progress,
     queue::{Change, Queues},
     stores::{Guarded, Stores, Writers},

@@ -7,8 +7,8 @@ use super::{
     protocol::{Line, Outcome, Which},
 };
 use crate::spool::{
-    clock::EXPIRED,
     deleted::ENDPOINT_DELETED,
+    expire::EXPIRED,
     held::{self, Details},
     mail::{self, Stored},
 };

@@ -14,7 +14,7 @@ use super::{
 };
 use crate::{
     directory::{AcceptedServer, Endpoint},
-    spool::{WriteError, clock, outage},
+    spool::{WriteError, expire, outage},
 };
 
 impl Courier {
@@ -60,7 +60,7 @@ impl Courier {
         let (mut batches, mut messages, mut more) = (0, 0, record.outage.is_some());
         while more {
             let name = self.name.clone();
-            let step = move |connection: &_| clock::expire(connection, &name, give_up_after, now);
+            let step = move |connection: &_| expire::expire(connection, &name, give_up_after, now);
             let step = self.office.write(step).await?;
             (batches, messages, more) = (batches + step.batches, messages + step.messages, step.more);
         }

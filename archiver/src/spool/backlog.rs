@@ -3,7 +3,7 @@
 use jiff::Timestamp;
 use rusqlite::{Connection, OptionalExtension};
 
-use super::batch::time;
+use super::columns::time;
 
 /// What an endpoint has to do.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]

@@ -6,7 +6,13 @@ use rusqlite::{Connection, OptionalExtension, params};
 use sha2::{Digest, Sha256};
 use uuid::Uuid;
 
-use super::{books::settle, chunks::chunks, clock, mail};
+use super::{
+    books::settle,
+    chunks::chunks,
+    clock,
+    columns::{from_json, json, time},
+    mail,
+};
 use crate::{
     batch::Sealed,
     message::{Conversation, Recorded},
@@ -80,10 +86,6 @@ pub(super) fn message_id(
     let name = format!("{spool}/{endpoint_uid}/{sequence}/{digest}/{revision}");
     let hash = hex(&Sha256::digest(name)[..16]);
     format!("{hash}@{from_domain}")
-}
-
-pub(super) fn json(value: &impl serde::Serialize) -> rusqlite::Result<String> {
-    serde_json::to_string(value).map_err(|error| rusqlite::Error::ToSqlConversionFailure(error.into()))
 }
 
 /// The batch `id`, with its messages and their content.
@@ -180,14 +182,4 @@ pub fn reroute(connection: &Connection, seq: i64, endpoints: &[String]) -> rusql
         }
         connection.prepare_cached(&format!("DELETE FROM copy WHERE {unrouted}"))?.execute([seq]).map(drop)
     })
-}
-
-pub(super) fn from_json<T: serde::de::DeserializeOwned>(column: usize, text: &str) -> rusqlite::Result<T> {
-    let broken =
-        |error| rusqlite::Error::FromSqlConversionFailure(column, rusqlite::types::Type::Text, Box::new(error));
-    serde_json::from_str(text).map_err(broken)
-}
-
-pub(super) fn time(column: usize, millis: i64) -> rusqlite::Result<Timestamp> {
-    Timestamp::from_millisecond(millis).map_err(|_| rusqlite::Error::IntegralValueOutOfRange(column, millis))
 }

@@ -7,8 +7,9 @@ use rusqlite::{Connection, OptionalExtension};
 
 use super::{
     append::OpenCopy,
-    batch::{load, members, time},
+    batch::{load, members},
     books::settle,
+    columns::time,
     intact::is_intact,
     open::threads,
     retain, tries,

@@ -14,7 +14,7 @@ use jiff::Timestamp;
 use rusqlite::{Connection, OptionalExtension, params};
 use sha2::{Digest, Sha256};
 
-use super::batch::time;
+use super::columns::time;
 
 /// Entries after the mark that begin a merge: what a start has to read, and a look-up may have to go through.
 const TAIL: i64 = 65_536;

@@ -5,8 +5,8 @@ use rusqlite::Connection;
 use serde::Serialize;
 
 use super::{
-    batch::time,
     books::{COPY_STATE, State, state_of},
+    columns::time,
     group::Threads,
     ledger::find,
     open::threads,

@@ -4,8 +4,8 @@ use rusqlite::{Connection, Row};
 
 use super::{
     append::{OpenCopy, Threads},
-    batch::time,
     books::settle,
+    columns::time,
     deleted::ENDPOINT_DELETED,
 };
 

@@ -14,8 +14,8 @@ use rusqlite::{Connection, OptionalExtension, params};
 
 use super::{
     backlog::{backlog, open_messages},
-    batch::{from_json, json, time},
     clock,
+    columns::{from_json, json, time},
 };
 
 /// Rows of the log that are kept: the first 20 and the last 80 of an outage.

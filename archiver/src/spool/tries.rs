@@ -9,8 +9,9 @@ use rusqlite::{Connection, OptionalExtension};
 use uuid::Uuid;
 
 use super::{
-    batch::{self, message_id, time},
-    clock::EXPIRED,
+    batch::{self, message_id},
+    columns::time,
+    expire::EXPIRED,
     mail,
 };
 

@@ -7,23 +7,12 @@ use k8s_openapi::apimachinery::pkg::apis::meta::v1::{Condition, Time};
 use super::{
     Testing,
     failure::{failure, heals},
+    finding::Finding,
     notified,
     observe::Observed,
     retry,
 };
 use crate::status::{ConditionReason, Conditions, Progress, quoted};
-
-/// The state of one condition.
-pub(super) struct Verdict {
-    /// `None` while nothing is known.
-    pub status: Option<bool>,
-    /// One word.
-    pub reason: ConditionReason,
-    /// What happened, and what to do.
-    pub message: String,
-    /// Whether, when False, time alone can heal it.
-    heals: bool,
-}
 
 /// The conditions, when `status` is the rest of the new status.
 pub fn conditions(
@@ -38,7 +27,7 @@ pub fn conditions(
     let ready = ready(&tested, &accepted, status);
     let default = default(observed, status);
     let progress = progress(&tested, &delivering, gave_up(observed, status));
-    let notified = notified::verdict(observed, status);
+    let notified = notified::finding(observed, status);
 
     let mut conditions = Conditions::over(&observed.status.conditions, observed.endpoint.metadata.generation, now);
     let always = [
@@ -58,40 +47,22 @@ pub fn conditions(
     conditions.into_list()
 }
 
-impl Verdict {
-    pub fn yes(reason: ConditionReason, message: impl Into<String>) -> Self {
-        Self { status: Some(true), reason, message: message.into(), heals: true }
-    }
-
-    pub fn no(reason: ConditionReason, message: impl Into<String>) -> Self {
-        Self { status: Some(false), reason, message: message.into(), heals: true }
-    }
-
-    fn failed(reason: Reason, message: String, heals: bool) -> Self {
-        Self { heals, ..Self::no(reason.into(), message) }
-    }
-
-    fn is_true(&self) -> bool {
-        self.status == Some(true)
-    }
-}
-
 /// Whether the last test of this connection passed. A retest that runs changes nothing.
-fn tested(observed: &Observed, test: Option<&TestReport>, testing: &Testing) -> Verdict {
+fn tested(observed: &Observed, test: Option<&TestReport>, testing: &Testing) -> Finding {
     if let Testing::Invalid(why) = testing {
         let reason = Reason::InvalidConnection;
         let message = format!("The endpoint's block cannot be used: {}. {}", quoted(why), reason.remedy());
-        return Verdict::failed(reason, message, false);
+        return Finding::failed(reason, message, false);
     }
     let Some(test) = test.filter(|test| test.connection == observed.fingerprint) else {
         let (reason, message) = match testing {
             Testing::Underway(note) => (ConditionReason::NotTested, note.clone()),
             _ => (ConditionReason::NotTested, ConditionReason::NotTested.sentence()),
         };
-        return Verdict { status: None, reason, message, heals: true };
+        return Finding { status: None, reason, message, heals: true };
     };
     if test.passed() {
-        return Verdict::yes(ConditionReason::TestPassed, ConditionReason::TestPassed.sentence());
+        return Finding::yes(ConditionReason::TestPassed, ConditionReason::TestPassed.sentence());
     }
     let reason = test.reason.unwrap_or(Reason::ProtocolError);
     let message = match (test.failed_stage(), testing) {
@@ -100,7 +71,7 @@ fn tested(observed: &Observed, test: Option<&TestReport>, testing: &Testing) -> 
         // The report has no place for it, so that it was only said once.
         (None, _) => stored_message(observed, reason).unwrap_or_else(|| reason.remedy().to_owned()),
     };
-    Verdict::failed(reason, message, heals(reason, test.failed_stage().and_then(|stage| stage.code)))
+    Finding::failed(reason, message, heals(reason, test.failed_stage().and_then(|stage| stage.code)))
 }
 
 fn stored_message(observed: &Observed, reason: Reason) -> Option<String> {
@@ -109,10 +80,10 @@ fn stored_message(observed: &Observed, reason: Reason) -> Option<String> {
 }
 
 /// Whether delivery uses this connection.
-fn accepted(observed: &Observed, status: &ArchivingEndpointStatus) -> Verdict {
+fn accepted(observed: &Observed, status: &ArchivingEndpointStatus) -> Finding {
     match &status.accepted {
         Some(accepted) if accepted.connection == observed.connection => {
-            Verdict::yes(ConditionReason::ConnectionAccepted, ConditionReason::ConnectionAccepted.sentence())
+            Finding::yes(ConditionReason::ConnectionAccepted, ConditionReason::ConnectionAccepted.sentence())
         }
         Some(accepted) => {
             let reason = ConditionReason::PreviousConnectionInUse;
@@ -120,35 +91,35 @@ fn accepted(observed: &Observed, status: &ArchivingEndpointStatus) -> Verdict {
                 "Mail is delivered by the connection of generation {} until a test of the present one passes.",
                 accepted.generation
             ));
-            Verdict::no(reason, message)
+            Finding::no(reason, message)
         }
-        None => Verdict::no(ConditionReason::NotAccepted, ConditionReason::NotAccepted.sentence()),
+        None => Finding::no(ConditionReason::NotAccepted, ConditionReason::NotAccepted.sentence()),
     }
 }
 
-fn ready(tested: &Verdict, accepted: &Verdict, status: &ArchivingEndpointStatus) -> Verdict {
+fn ready(tested: &Finding, accepted: &Finding, status: &ArchivingEndpointStatus) -> Finding {
     match (tested, accepted) {
         (tested, accepted) if tested.is_true() && accepted.is_true() => {
             let host = status.host.as_deref().unwrap_or_default();
-            Verdict::yes(
+            Finding::yes(
                 ConditionReason::TestPassed,
                 format!("The archive {host} passed its test and is delivered to."),
             )
         }
-        (because, _) if !because.is_true() => Verdict::no(because.reason.clone(), because.message.clone()),
-        (_, because) => Verdict::no(because.reason.clone(), because.message.clone()),
+        (because, _) if !because.is_true() => Finding::no(because.reason.clone(), because.message.clone()),
+        (_, because) => Finding::no(because.reason.clone(), because.message.clone()),
     }
 }
 
 /// Not suspended, and no outage. What is held needs a person, and is told of here in any case.
-fn delivering(observed: &Observed, status: &ArchivingEndpointStatus) -> Verdict {
+fn delivering(observed: &Observed, status: &ArchivingEndpointStatus) -> Finding {
     let held = held(status);
     if observed.endpoint.spec.suspend {
-        return Verdict::no(ConditionReason::Suspended, format!("{}{held}", ConditionReason::Suspended.sentence()));
+        return Finding::no(ConditionReason::Suspended, format!("{}{held}", ConditionReason::Suspended.sentence()));
     }
     let Some(outage) = status.retry.as_ref().filter(|retry| retry::is_outage(Some(retry))) else {
         let over = status.retry.as_ref().and_then(|retry| retry.last.as_ref()).map(over).unwrap_or_default();
-        return Verdict::yes(
+        return Finding::yes(
             ConditionReason::NoOutage,
             format!("{}{over}{held}", ConditionReason::NoOutage.sentence()),
         );
@@ -170,7 +141,7 @@ fn delivering(observed: &Observed, status: &ArchivingEndpointStatus) -> Verdict 
         _ => true,
     };
     let message = format!("Nothing could be delivered{since}: {} failed. {what}{next}{held}", tries(outage.attempt));
-    Verdict { heals, ..Verdict::no(reason, message) }
+    Finding { heals, ..Finding::no(reason, message) }
 }
 
 /// The outage before, in a sentence after others.
@@ -223,18 +194,18 @@ fn gave_up(observed: &Observed, status: &ArchivingEndpointStatus) -> Option<Prog
     (outage && expired(status) > 0).then(|| Progress::Stalled { message: reason.sentence(), reason })
 }
 
-fn default(observed: &Observed, status: &ArchivingEndpointStatus) -> Verdict {
+fn default(observed: &Observed, status: &ArchivingEndpointStatus) -> Finding {
     let wants = observed.endpoint.spec.default;
     let say = |reason: ConditionReason, sentence: String| {
         let message = reason.with(sentence);
-        Verdict::no(reason, message)
+        Finding::no(reason, message)
     };
     if status.default == Some(true) {
         let reason = if wants == Some(true) { ConditionReason::Requested } else { ConditionReason::Elected };
-        return Verdict::yes(reason.clone(), reason.sentence());
+        return Finding::yes(reason.clone(), reason.sentence());
     }
     let elected = observed.archiver.as_ref().and_then(|archiver| archiver.status.as_ref()?.default_endpoint.as_ref());
-    let not_eligible = |why: &str| Verdict::no(ConditionReason::NotEligible, why);
+    let not_eligible = |why: &str| Finding::no(ConditionReason::NotEligible, why);
     match (wants, elected) {
         (Some(false), _) => say(ConditionReason::NotRequested, "Declined: spec.default is false.".to_owned()),
         (Some(true), _) if !observed.has_archiver => not_eligible("This namespace has no Archiver, which elects."),
@@ -253,13 +224,13 @@ fn default(observed: &Observed, status: &ArchivingEndpointStatus) -> Verdict {
     }
 }
 
-fn progress(tested: &Verdict, delivering: &Verdict, gave_up: Option<Progress>) -> Progress {
+fn progress(tested: &Finding, delivering: &Finding, gave_up: Option<Progress>) -> Progress {
     if let Some(gave_up) = gave_up {
         return gave_up;
     }
     let wrong = [tested, delivering].into_iter().filter(|verdict| verdict.status == Some(false));
     // Who suspends an endpoint waits for nothing.
-    let wrong: Vec<&Verdict> = wrong.filter(|verdict| verdict.reason != ConditionReason::Suspended).collect();
+    let wrong: Vec<&Finding> = wrong.filter(|verdict| verdict.reason != ConditionReason::Suspended).collect();
     if let Some(stalled) = wrong.iter().find(|verdict| !verdict.heals) {
         return Progress::Stalled { reason: stalled.reason.clone(), message: stalled.message.clone() };
     }

@@ -1,6 +1,6 @@
 //! The probe's Job. All that it needs travels in its pod template, which nobody can change afterwards.
 
-use imarchive_crds::ArchivingEndpoint;
+use imarchive_crds::{ArchivingEndpoint, ENDPOINT_LABEL};
 use k8s_openapi::{
     api::{
         batch::v1::{Job, JobSpec},
@@ -18,7 +18,7 @@ use super::{
 use crate::{
     archiver::names,
     error::Error,
-    pods::{self, ENDPOINT_LABEL, Files},
+    pods::{self, Files},
     settings::Workload,
 };
 

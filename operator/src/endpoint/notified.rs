@@ -2,23 +2,23 @@
 
 use imarchive_crds::{ArchivingEndpointStatus, ConditionType, RetryStatus};
 
-use super::{conditions::Verdict, observe::Observed};
+use super::{finding::Finding, observe::Observed};
 use crate::status::ConditionReason;
 
 /// The condition, when `status` is the rest of the new status; `None` while there is nothing to tell.
-pub(super) fn verdict(observed: &Observed, status: &ArchivingEndpointStatus) -> Option<Verdict> {
+pub(super) fn finding(observed: &Observed, status: &ArchivingEndpointStatus) -> Option<Finding> {
     let retry = status.retry.as_ref()?;
-    let failed = |reason: ConditionReason| Some(Verdict::no(reason.clone(), reason.sentence()));
+    let failed = |reason: ConditionReason| Some(Finding::no(reason.clone(), reason.sentence()));
     match (has_news(retry), &observed.notices.trouble) {
         (false, None) if !was_told(retry) => None,
-        (false, None) => Some(Verdict::yes(ConditionReason::Told, ConditionReason::Told.sentence())),
+        (false, None) => Some(Finding::yes(ConditionReason::Told, ConditionReason::Told.sentence())),
         // Who may be asked for administrators does not speak now.
         (true, _) if observed.archiver.is_none() => as_it_was(observed),
         (true, _) if has_no_administrators(observed) => failed(ConditionReason::NoAdministrators),
         (true, _) if !observed.notices.relay => failed(ConditionReason::NoRelay),
         (_, Some(trouble)) => {
             let reason = ConditionReason::RelayFailed;
-            Some(Verdict::no(reason.clone(), reason.with(trouble)))
+            Some(Finding::no(reason.clone(), reason.with(trouble)))
         }
         // It is being sent.
         (true, None) => as_it_was(observed),
@@ -40,13 +40,13 @@ fn has_no_administrators(observed: &Observed) -> bool {
 }
 
 /// What was published before, unless it speaks of what is mended since.
-fn as_it_was(observed: &Observed) -> Option<Verdict> {
+fn as_it_was(observed: &Observed) -> Option<Finding> {
     let conditions = &observed.status.conditions;
     let before = conditions.iter().find(|condition| condition.type_ == ConditionType::Notified.name())?;
     let of = |reason: ConditionReason| (before.reason == reason.to_string()).then_some(reason);
     let message = before.message.clone();
     match of(ConditionReason::Told) {
-        Some(told) => Some(Verdict::yes(told, message)),
-        None => of(ConditionReason::RelayFailed).map(|failed| Verdict::no(failed, message)),
+        Some(told) => Some(Finding::yes(told, message)),
+        None => of(ConditionReason::RelayFailed).map(|failed| Finding::no(failed, message)),
     }
 }

@@ -1,6 +1,8 @@
 //! What a reconcile of an endpoint looks at: all of it from the stores.
 
-use imarchive_crds::{Archiver, ArchivingEndpoint, ArchivingEndpointStatus, Connection, Server, TEST_REQUESTED_AT};
+use imarchive_crds::{
+    Archiver, ArchivingEndpoint, ArchivingEndpointStatus, Connection, ENDPOINT_LABEL, Server, TEST_REQUESTED_AT,
+};
 use jiff::Timestamp;
 use k8s_openapi::api::batch::v1::Job;
 use kube::ResourceExt;
@@ -9,7 +11,7 @@ use super::{
     facts::Facts,
     verdict::{self, Run},
 };
-use crate::{context::Context, controller, notify::Notices, pods::ENDPOINT_LABEL, stores::controlled_by};
+use crate::{context::Context, controller, notify::Notices, stores::controlled_by};
 
 /// An endpoint and what surrounds it.
 #[derive(Clone, Debug)]

@@ -8,7 +8,7 @@ use super::ASKED;
 use crate::{
     message::{Conversation, ConversationKind, Message, Person},
     render,
-    spool::batch::{members, time},
+    spool::{batch::members, columns::time},
 };
 
 /// The most that is told of a room, or of two people.
