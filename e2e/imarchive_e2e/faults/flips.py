@@ -1,6 +1,7 @@
 """A spool of which one bit is another: harmless, or detected; and never is anything wrong delivered."""
 
 import json
+import os
 import random
 import shutil
 import sqlite3
@@ -68,7 +69,7 @@ def lengthen(local: Local, port: int, window: str) -> None:
 
 def rows(content: bytes, name: str) -> dict[str, list]:
     """All that can be read of it, by table."""
-    folder = MEMORY / f"imarchive-rows-{name}"
+    folder = MEMORY / f"imarchive-rows-{os.getpid()}-{name}"
     folder.mkdir(exist_ok=True)
     file = folder / SPOOL
     file.write_bytes(content)
@@ -92,7 +93,7 @@ def checked(spool: Original, places: list[int], name: str) -> dict[int, str]:
     """What fsck says of the spool with each of these bytes flipped."""
     found = {}
     for at in places:
-        content, folder = flipped(spool.content, at), MEMORY / f"imarchive-flip-{name}"
+        content, folder = flipped(spool.content, at), MEMORY / f"imarchive-flip-{os.getpid()}-{name}"
         shutil.rmtree(folder, ignore_errors=True)
         folder.mkdir()
         (folder / SPOOL).write_bytes(content)
