@@ -44,6 +44,8 @@ use plan::Plan;
 const SEEDS: u64 = 100;
 /// Of so many seeds one is played twice, to see that nothing but the seed decides.
 const TWICE: u64 = 10;
+/// After so many seeds it is said how far it is.
+const SAID: u64 = 500;
 
 fn main() -> ExitCode {
     let number = |name: &str| std::env::var(name).ok().and_then(|value| value.parse::<u64>().ok());
@@ -110,6 +112,10 @@ fn play_all(count: u64, keys: &Keys) -> ExitCode {
                     let wrong = played.unwrap_or_else(|_| vec!["the simulation itself failed".to_owned()]);
                     let mut found = found.lock().expect("no panic");
                     found.extend(wrong.into_iter().map(|words| format!("SEED={seed}: {words}")));
+                    if seed > 0 && seed % SAID == 0 {
+                        let rate = seed as f64 / begun.elapsed().as_secs_f64();
+                        eprintln!("{seed} seeds, {rate:.1} a second, {} violations so far", found.len());
+                    }
                 }
             });
         }
