@@ -22,6 +22,7 @@ pub mod keep;
 pub mod message;
 pub mod metrics;
 pub mod now;
+mod offload;
 pub mod probe;
 pub mod render;
 pub mod report;

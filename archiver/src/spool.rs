@@ -58,6 +58,7 @@ pub mod split;
 pub mod tries;
 mod upkeep;
 
+use crate::offload::offload;
 use readers::Readers;
 use room::{Look, Space};
 use upkeep::Upkeep;
@@ -303,7 +304,7 @@ impl Writer {
             };
             let outcome;
             (connection, upkeep, outcome) =
-                tokio::task::spawn_blocking(work).await.map_err(|panic| WriteError::Fatal(panic.to_string()))?;
+                offload(work).await.map_err(|panic| WriteError::Fatal(panic.to_string()))?;
             if let Err(WriteError::Fatal(cause)) = outcome {
                 error!(cause, "the spool cannot be written any more");
                 return Err(WriteError::Fatal(cause));

@@ -2,7 +2,7 @@
 
 use imarchive_crds::{PastOutage, RetryLogRow, Server};
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
-use tokio::{task::spawn_blocking, time::Instant};
+use tokio::time::Instant;
 use tracing::{info, warn};
 
 use super::{
@@ -15,6 +15,7 @@ use crate::{
     classify::{Context, Verdict, classify},
     directory::Endpoint,
     message::Recorded,
+    offload::offload,
     render,
     smtp::Failure,
     spool::{
@@ -171,7 +172,7 @@ impl Courier {
             let sealed = sealed?;
             halves(&sealed).map(|halves| halves.map(|half| sealing(&endpoint, &domain, &sealed, half)))
         };
-        let halves = spawn_blocking(cut).await.ok().flatten();
+        let halves = offload(cut).await.ok().flatten();
         let (spool, now) = (self.office.spool.uuid(), (self.office.now)());
         let (name, reason) = (self.name.clone(), format!("too big for the archive: {words}"));
         let split = self

@@ -5,12 +5,12 @@
 
 use std::sync::Arc;
 
-use tokio::task::spawn_blocking;
 use tracing::warn;
 
 use super::Office;
 use crate::{
     directory::AcceptedServer,
+    offload::offload,
     render,
     spool::{
         WriteError, batch,
@@ -145,5 +145,5 @@ async fn rendered(office: &Office, endpoint: &str, accepted: &Arc<AcceptedServer
         };
         (transcript.digest == sealed.digest).then(|| render::mail(&sealed, &transcript, &form))
     };
-    spawn_blocking(render).await.ok().flatten()
+    offload(render).await.ok().flatten()
 }

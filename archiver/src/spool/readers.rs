@@ -9,6 +9,8 @@ use std::{
 use rusqlite::{Connection, OpenFlags};
 use tokio::sync::Semaphore;
 
+use crate::offload::offload;
+
 /// Readers at once: each has files open and some memory.
 const MOST: usize = 32;
 /// Connections that are kept while nobody reads.
@@ -47,7 +49,7 @@ impl Readers {
             }
             answer
         };
-        tokio::task::spawn_blocking(run).await.unwrap_or(Err(rusqlite::Error::InvalidQuery))
+        offload(run).await.unwrap_or(Err(rusqlite::Error::InvalidQuery))
     }
 }
 

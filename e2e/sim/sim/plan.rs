@@ -100,7 +100,7 @@ pub struct Plan {
 }
 
 /// The longest rung with its jitter, a window, and what a poisoned mail needs to be found out, with a day to spare.
-const DRAIN: Millis = 4 * DAY;
+const DRAIN: Millis = 6 * DAY;
 
 impl Plan {
     pub fn new(seed: u64) -> Self {
@@ -118,8 +118,8 @@ impl Plan {
         plan.trouble(&mut rng);
         plan.disturb(&mut rng);
         // A mail that is refused for good is told from an archive that refuses all by another one that it takes: when all
-        // is well one comes, and one more for those that were refused only then.
-        for (endpoint, hours) in (0..endpoints).flat_map(|endpoint| [(endpoint, 1), (endpoint, 40)]) {
+        // is well some come, so late also that what was refused only then is judged.
+        for (endpoint, hours) in (0..endpoints).flat_map(|endpoint| [1, 40, 90].map(|hours| (endpoint, hours))) {
             let last = plan.message(&mut rng, "end", Some(endpoint));
             let at = healed + hours * HOUR + endpoint as u64 * MINUTE;
             plan.acts.push((at, Act::Post(vec![last])));
