@@ -238,9 +238,7 @@ pub fn agreed(mail: &[u8], python: &mut Python) -> Parsed {
     for parsed in [&mut ours, &mut theirs] {
         // Python 3.11 keeps the white space between two encoded words of one name. Only addresses that are no mailbox
         // are written whole whatever their length: what else is a name fits into one word.
-        for (name, _) in
-            parsed.from.iter_mut().chain(&mut parsed.to).filter(|(name, _)| name.len() > 42 && name.contains('@'))
-        {
+        for (name, _) in parsed.from.iter_mut().chain(&mut parsed.to).filter(|(name, _)| name.contains('@')) {
             name.retain(|c| !c.is_whitespace());
         }
     }
