@@ -4,7 +4,7 @@ use imarchive_crds::{
     Reason,
     ladder::{self, Moment},
 };
-use tokio::time::Instant;
+use tokio::time::{Duration, Instant};
 use tracing::warn;
 
 use super::{
@@ -84,19 +84,21 @@ impl Courier {
     fn decide(&mut self, endpoint: &Endpoint, record: &outage::Record) -> Step {
         let accepted = endpoint.accepted.as_ref().filter(|_| record.outage.is_some());
         let fresh = accepted.is_some_and(|accepted| self.is_fresh(accepted, record));
-        let step = decide(endpoint, record, fresh, (self.office.now)());
-        let (Step::Wait(wait), Some(outage)) = (step, &record.outage) else { return step };
+        let now = (self.office.now)();
+        let step = decide(endpoint, record, fresh, now);
+        let Some(outage) = &record.outage else { return step };
+        let next_at = ladder::next_attempt_at(&endpoint.retry, outage, &endpoint.uid, now);
+        let by_the_wall = Instant::now() + Duration::try_from(next_at.duration_since(now)).unwrap_or_default();
+        // What is over by one of the clocks stays over, and what is left never grows, whatever becomes of the wall's.
         let attempt = (record.number, outage.attempts);
-        let ends = match self.rung {
-            Some((rung, ends)) if rung == attempt => ends,
-            _ => Instant::now() + ladder::delay(&endpoint.retry, outage.attempts, &endpoint.uid),
-        };
+        let known = self.rung.filter(|(rung, _)| *rung == attempt).map(|(_, ends)| ends);
+        let ends = known.map_or(by_the_wall, |known| known.min(by_the_wall));
         self.rung = Some((attempt, ends));
         let left = ends.saturating_duration_since(Instant::now());
-        match left.is_zero() {
-            // The wall clock went back meanwhile; the wait was long enough all the same.
-            true => Step::Deliver,
-            false => Step::Wait(wait.min(left)),
+        match step {
+            Step::Wait(_) if left.is_zero() => Step::Deliver,
+            Step::Wait(_) => Step::Wait(left),
+            _ => step,
         }
     }
 

@@ -179,9 +179,11 @@ impl History {
     /// All of it, in the order of the trace.
     pub fn events(&self) -> Vec<Event> {
         let mut events = self.events.lock().expect("no panic").clone();
-        // Answers have an order of their own, which is that of the commits.
+        // Answers have an order of their own, which is that of the commits; and attempts are numbers: 9 comes before 10.
         let key = |event: &Event| match event.what {
             What::Acknowledged { .. } => String::new(),
+            What::Notified { endpoint, outage, attempt } => format!("0 {endpoint} {outage:06} {attempt:06}"),
+            What::Published { endpoint, outage, attempt } => format!("1 {endpoint} {outage:06} {attempt:06}"),
             _ => event.line(),
         };
         events.sort_by_cached_key(|event| (event.at, event.rank(), key(event)));
