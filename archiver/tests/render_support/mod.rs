@@ -238,7 +238,8 @@ pub fn agreed(mail: &[u8], python: &mut Python) -> Parsed {
     for parsed in [&mut ours, &mut theirs] {
         // Python 3.11 keeps the white space between two encoded words of one name. Only addresses that are no mailbox
         // are written whole whatever their length: what else is a name fits into one word.
-        for (name, _) in parsed.from.iter_mut().chain(&mut parsed.to).filter(|(name, _)| name.contains('@')) {
+        let long = |name: &str| name.contains('@') && (name.len() > 42 || !name.is_ascii());
+        for (name, _) in parsed.from.iter_mut().chain(&mut parsed.to).filter(|(name, _)| long(name)) {
             name.retain(|c| !c.is_whitespace());
         }
     }
