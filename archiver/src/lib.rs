@@ -23,6 +23,7 @@ pub mod message;
 pub mod metrics;
 pub mod now;
 mod offload;
+pub mod parts;
 pub mod probe;
 pub mod render;
 pub mod report;

@@ -1,38 +1,36 @@
-//! The archiver as a whole: its parts, joined.
+//! The archiver as a whole: its parts with their sockets, the cluster, and what keeps house.
 
 use std::{
     net::SocketAddr,
     path::{Path, PathBuf},
-    sync::{Arc, atomic::AtomicBool},
+    sync::Arc,
 };
 
 use anyhow::Context;
 use axum_server::{Handle, tls_rustls::RustlsConfig};
 use jiff::Timestamp;
 use tokio::{
-    sync::{mpsc, watch},
+    sync::watch,
     time::{Duration, sleep, timeout},
 };
 use tracing::{info, warn};
 
 use crate::{
-    admin::{self, Admin},
-    deliver::{self, Office},
+    admin, deliver,
     directory::{self, Directory},
     health,
     ingest::{
-        self, Ingest,
+        self,
         callers::{Callers, Keys},
         certificate,
     },
     keep::Keeper,
     metrics::Metrics,
     now::Now,
+    parts::{Parts, Site},
     report::{Cluster, Reporter},
-    seal::{Sealer, Tell},
     smtp::Client,
     spool::{Spool, WriteError, Writer},
-    window,
 };
 
 /// Between a request to stop and the end of what is under way, less than the minute that Kubernetes grants.
@@ -104,39 +102,24 @@ pub async fn run(
     let mut directory = Directory::new(&folder, cluster.is_some());
     let first = directory.read().with_context(|| format!("{} cannot be read", folder.display()))?.unwrap_or_default();
     let (publish, resources) = watch::channel(Arc::new(first));
-    let windows = Arc::new(window::Shared::new());
-    let (arrivals, arrived) = mpsc::unbounded_channel();
-    let (seals, sealed) = watch::channel(0);
-    let (turns, turned) = watch::channel(0);
-    let (stops, stopping) = watch::channel(false);
-
     let keys = cluster.as_ref().map(|cluster| Keys::of_cluster(cluster.client.clone(), args.spool.join("keys.json")));
-    let ingest = Arc::new(Ingest {
+    let writing = tokio::spawn(writer.run());
+    let site = Site {
         spool: spool.clone(),
         resources: resources.clone(),
         callers: Callers::new(&args.pod_namespace, args.tokens.clone(), keys),
-        windows: windows.clone(),
-        arrivals: arrivals.clone(),
-        metrics: metrics.clone(),
-        now: now.clone(),
-        broken: AtomicBool::new(false),
-    });
-    let office = Office {
-        spool: spool.clone(),
-        resources: resources.clone(),
         client,
         credentials: args.credentials.clone(),
-        sealed,
-        stopping,
-        turned: turns.clone(),
         metrics: metrics.clone(),
         now: now.clone(),
     };
+    let Parts { ingest, admin, sealer, arrived, office, stops, turned } =
+        site.join().await.context("the spool cannot be read")?;
     let keeper =
         Keeper { spool: spool.clone(), resources: resources.clone(), metrics: metrics.clone(), now: now.clone() };
     let reporter = Reporter {
-        spool: spool.clone(),
-        resources: resources.clone(),
+        spool,
+        resources,
         turned,
         metrics,
         now: now.clone(),
@@ -145,12 +128,6 @@ pub async fn run(
         ca: args.spool.join("ca.crt"),
         credentials: args.credentials.clone(),
     };
-    let writing = tokio::spawn(writer.run());
-    let tell = Tell { sealed: seals, turned: turns };
-    let admin =
-        Admin { spool: spool.clone(), resources: resources.clone(), arrivals, tell: tell.clone(), now: now.clone() };
-    let sealer =
-        Sealer::start(spool, resources, windows, now.clone(), tell).await.context("the spool cannot be read")?;
 
     let handle = Handle::new();
     let tls = RustlsConfig::from_config(tls(&args, now()).context("the certificate for callers")?);
@@ -176,7 +153,7 @@ pub async fn run(
         () = reporter.run() => {}
         () = directory::follow(directory, publish) => {}
         () = renew(&args, &tls, &now) => {}
-        () = admin::serve::serve(Arc::new(admin), &args.spool) => {}
+        () = admin::serve::serve(admin, &args.spool) => {}
         () = stopped(stop, &stops, &handle) => info!("the archiver stops, as it was asked to"),
     }
     Ok(())

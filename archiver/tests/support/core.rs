@@ -1,30 +1,23 @@
 //! The archiver without its sockets: ingest, spool, windows and couriers under virtual time, before a scripted archive.
 
-use std::{
-    convert::Infallible,
-    fs,
-    path::Path,
-    sync::{Arc, atomic::AtomicBool},
-    time::Duration,
-};
+use std::{convert::Infallible, fs, path::Path, sync::Arc, time::Duration};
 
 use archiver::{
     admin::{
         Admin, Out,
         protocol::{Line, Outcome, Request as Asked},
     },
-    deliver::{self, Office},
+    deliver,
     directory::{Directory, Resources},
-    ingest::{self, Ingest, callers::Callers},
+    ingest::{self, callers::Callers},
     metrics::Metrics,
     now::Now,
-    seal::{Sealer, Tell},
+    parts::{Parts, Site},
     spool::{
         Spool,
         books::Books,
         outage::{self, Record},
     },
-    window,
 };
 use axum::{Router, body::Body, http::Request};
 use futures::stream;
@@ -84,50 +77,21 @@ impl Core {
         }
         let (spool, writer) = Spool::open(&home.join("spool")).expect("a spool");
         let (publish, resources) = watch::channel(Arc::new(read(home, yaml)));
-        let windows = Arc::new(window::Shared::new());
-        let (arrivals, arrived) = mpsc::unbounded_channel();
-        let (seals, sealed) = watch::channel(0);
-        let (turned, _) = watch::channel(0);
-        let (stops, stopping) = watch::channel(false);
-        let metrics = Arc::new(Metrics::new().expect("metrics"));
-        let office = Office {
-            spool: spool.clone(),
-            resources: resources.clone(),
-            client: archive::client(host, authority),
-            credentials,
-            sealed,
-            stopping,
-            turned: turned.clone(),
-            metrics: metrics.clone(),
-            now: now.clone(),
-        };
         let mut tasks = JoinSet::new();
         tasks.spawn(async { writer.run().await.expect("the spool holds") });
-        let tell = Tell { sealed: seals, turned };
-        let admin = Arc::new(Admin {
-            spool: spool.clone(),
-            resources: resources.clone(),
-            arrivals: arrivals.clone(),
-            tell: tell.clone(),
-            now: now.clone(),
-        });
-        let sealer = Sealer::start(spool.clone(), resources.clone(), windows.clone(), now.clone(), tell)
-            .await
-            .expect("a readable spool");
-        tasks.spawn(async { sealer.run(arrived).await.expect("sealing goes on") });
-        tasks.spawn(async { deliver::run(office).await.expect("delivery goes on") });
-        let callers = Callers::new("acme", home.join("tokens"), None);
-        let ingest = Ingest {
+        let site = Site {
             spool: spool.clone(),
             resources,
-            callers,
-            windows,
-            arrivals,
-            metrics,
+            callers: Callers::new("acme", home.join("tokens"), None),
+            client: archive::client(host, authority),
+            credentials,
+            metrics: Arc::new(Metrics::new().expect("metrics")),
             now,
-            broken: AtomicBool::new(false),
         };
-        Self { spool, publish, admin, router: ingest::router(Arc::new(ingest)), stops, _tasks: tasks }
+        let Parts { ingest, admin, sealer, arrived, office, stops, .. } = site.join().await.expect("a readable spool");
+        tasks.spawn(async { sealer.run(arrived).await.expect("sealing goes on") });
+        tasks.spawn(async { deliver::run(office).await.expect("delivery goes on") });
+        Self { spool, publish, admin, router: ingest::router(ingest), stops, _tasks: tasks }
     }
 
     /// Asks the couriers to stop, and waits until they have.

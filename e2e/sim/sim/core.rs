@@ -1,27 +1,20 @@
 //! The archiver without its sockets and without its ties to a cluster: ingest, spool, windows, couriers, on a folder.
 
-use std::{
-    path::Path,
-    sync::{Arc, atomic::AtomicBool},
-};
+use std::{path::Path, sync::Arc};
 
 use archiver::{
-    deliver::{self, Office},
+    deliver,
     directory::Resources,
-    ingest::{self, Ingest, callers::Callers},
+    ingest::{self, callers::Callers},
     metrics::Metrics,
     now::Now,
-    seal::{Sealer, Tell},
+    parts::{Parts, Site},
     smtp::Client,
     spool::{Spool, WriteError, books::Books},
-    window,
 };
 use axum::{Router, body::Body, http::Request};
 use serde_json::Value;
-use tokio::{
-    sync::{mpsc, watch},
-    task::JoinSet,
-};
+use tokio::{sync::watch, task::JoinSet};
 use tower::ServiceExt;
 
 /// A running archiver; it stops, as if killed, when this goes.
@@ -41,35 +34,21 @@ impl Core {
     pub async fn start(volume: &Path, tokens: &Path, resources: Resources, client: Client, now: Now) -> Self {
         let (spool, writer) = Spool::open(volume).expect("a spool");
         let (publish, resources) = watch::channel(Arc::new(resources));
-        let windows = Arc::new(window::Shared::new());
-        let (arrivals, arrived) = mpsc::unbounded_channel();
-        let (seals, sealed) = watch::channel(0);
-        let (turns, turned) = watch::channel(0);
-        let (stops, stopping) = watch::channel(false);
-        let metrics = Arc::new(Metrics::new().expect("metrics"));
-        let office = Office {
-            spool: spool.clone(),
-            resources: resources.clone(),
-            client,
-            credentials: volume.join("credentials"),
-            sealed,
-            stopping,
-            turned: turns.clone(),
-            metrics: metrics.clone(),
-            now: now.clone(),
-        };
         let mut tasks = JoinSet::new();
         tasks.spawn(writer.run());
-        let tell = Tell { sealed: seals, turned: turns };
-        let sealer = Sealer::start(spool.clone(), resources.clone(), windows.clone(), now.clone(), tell)
-            .await
-            .expect("a readable spool");
+        let site = Site {
+            spool: spool.clone(),
+            resources,
+            callers: Callers::new("acme", tokens.to_owned(), None),
+            client,
+            credentials: volume.join("credentials"),
+            metrics: Arc::new(Metrics::new().expect("metrics")),
+            now,
+        };
+        let Parts { ingest, sealer, arrived, office, stops, turned, .. } = site.join().await.expect("a readable spool");
         tasks.spawn(sealer.run(arrived));
         tasks.spawn(deliver::run(office));
-        let callers = Callers::new("acme", tokens.to_owned(), None);
-        let broken = AtomicBool::new(false);
-        let ingest = Ingest { spool: spool.clone(), resources, callers, windows, arrivals, metrics, now, broken };
-        Self { spool, publish, turned, router: ingest::router(Arc::new(ingest)), tasks, _stops: stops }
+        Self { spool, publish, turned, router: ingest::router(ingest), tasks, _stops: stops }
     }
 
     /// Posts messages as a chat system does; answers the status and the body.
