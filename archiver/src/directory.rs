@@ -28,7 +28,7 @@ use crate::route::Table;
 mod endpoint;
 
 use endpoint::parse;
-pub use endpoint::{AcceptedServer, Endpoint};
+pub use endpoint::{AcceptedServer, Endpoint, attempts};
 
 /// In a mirrored folder: every object was listed once. Until then nobody knows who is archived, and nothing is taken.
 pub const COMPLETE: &str = ".complete";

@@ -1,6 +1,6 @@
 //! An endpoint, as the archiver needs it.
 
-use std::collections::BTreeSet;
+use std::{collections::BTreeSet, sync::Arc};
 
 use imarchive_crds::{ArchivingEndpoint, Batching, Connection, Delivery, Retry, RetryStatus, Server, hex};
 use kube::ResourceExt;
@@ -27,7 +27,7 @@ pub struct Endpoint {
     /// How hard the archive may be pressed.
     pub delivery: Delivery,
     /// What was published of its outage: an archiver that is behind it takes it up.
-    pub published: Option<RetryStatus>,
+    pub published: Option<Arc<RetryStatus>>,
     /// The Secrets with its credentials: that of the spec, which may not be accepted yet, and that of what is.
     pub secrets: BTreeSet<String>,
 }
@@ -101,11 +101,11 @@ fn asked(endpoint: &ArchivingEndpoint, fingerprint: &str) -> Option<String> {
 }
 
 /// What counts of an outage that was published. The rest follows from it, and a change of that is none here.
-fn attempts(published: &RetryStatus) -> RetryStatus {
+pub fn attempts(published: &RetryStatus) -> Arc<RetryStatus> {
     let mut attempts = RetryStatus { next_attempt_at: None, give_up_at: None, ..published.clone() };
     attempts.log.iter_mut().for_each(|row| row.notified_at = None);
     attempts.last.iter_mut().for_each(|last| last.notified_at = None);
-    attempts
+    Arc::new(attempts)
 }
 
 fn uid(endpoint: &ArchivingEndpoint) -> String {

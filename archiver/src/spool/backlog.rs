@@ -3,7 +3,7 @@
 use jiff::Timestamp;
 use rusqlite::{Connection, OptionalExtension};
 
-use super::columns::time;
+use super::columns::{time, time_if_any};
 
 /// What an endpoint has to do.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -28,16 +28,14 @@ pub fn backlog(connection: &Connection, endpoint: &str) -> rusqlite::Result<Back
                       (SELECT min(oldest_at) FROM batch WHERE endpoint = ?1 AND state = 'waiting'),
                       (SELECT count(*) FROM batch WHERE endpoint = ?1 AND state = 'held' AND reason = 'Expired')
                FROM tally WHERE endpoint = ?1";
-    let at =
-        |row: &rusqlite::Row<'_>, column| row.get::<_, Option<i64>>(column)?.map(|at| time(column, at)).transpose();
     let backlog = connection.prepare_cached(sql)?.query_row([endpoint], |row| {
         let (batches, messages, held) = (row.get(0)?, row.get(1)?, row.get(2)?);
         Ok(Backlog {
             batches,
             messages,
             held,
-            last_delivered_at: at(row, 3)?,
-            oldest_at: at(row, 4)?,
+            last_delivered_at: time_if_any(row, 3)?,
+            oldest_at: time_if_any(row, 4)?,
             expired: row.get(5)?,
         })
     });
@@ -63,6 +61,6 @@ pub fn open_messages(connection: &Connection, endpoint: &str) -> rusqlite::Resul
     }
     let sql =
         "SELECT received_at FROM copy WHERE batch IS NULL AND held IS NULL AND endpoint = ?1 ORDER BY message LIMIT 1";
-    let oldest: Option<i64> = connection.prepare_cached(sql)?.query_row([endpoint], |row| row.get(0)).optional()?;
-    Ok(OpenMessages { messages, oldest_at: oldest.map(|at| time(0, at)).transpose()? })
+    let oldest_at = connection.prepare_cached(sql)?.query_row([endpoint], |row| time(0, row.get(0)?)).optional()?;
+    Ok(OpenMessages { messages, oldest_at })
 }

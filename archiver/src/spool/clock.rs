@@ -7,13 +7,13 @@ use imarchive_crds::ladder::Clock;
 use jiff::Timestamp;
 use rusqlite::{Connection, OptionalExtension};
 
-use super::columns::time;
+use super::columns::time_if_any;
 
 /// The clock of `endpoint`.
 pub fn read(connection: &Connection, endpoint: &str) -> rusqlite::Result<Clock> {
     let sql = "SELECT reading, most, runs_since FROM clock WHERE endpoint = ?1";
     let clock = connection.prepare_cached(sql)?.query_row([endpoint], |row| {
-        let runs_since = row.get::<_, Option<i64>>(2)?.map(|at| time(2, at)).transpose()?;
+        let runs_since = time_if_any(row, 2)?;
         Ok(Clock { reading: duration(row.get(0)?), most: duration(row.get(1)?), runs_since })
     });
     Ok(clock.optional()?.unwrap_or_default())

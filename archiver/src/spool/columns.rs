@@ -18,3 +18,8 @@ pub(super) fn from_json<T: serde::de::DeserializeOwned>(column: usize, text: &st
 pub(super) fn time(column: usize, millis: i64) -> rusqlite::Result<Timestamp> {
     Timestamp::from_millisecond(millis).map_err(|_| rusqlite::Error::IntegralValueOutOfRange(column, millis))
 }
+
+/// The same of a column that may have none.
+pub(super) fn time_if_any(row: &rusqlite::Row<'_>, column: usize) -> rusqlite::Result<Option<Timestamp>> {
+    row.get::<_, Option<i64>>(column)?.map(|at| time(column, at)).transpose()
+}

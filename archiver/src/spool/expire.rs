@@ -9,8 +9,7 @@ use jiff::Timestamp;
 use rusqlite::Connection;
 
 use super::{
-    batch::members,
-    books::settle,
+    batch::hold,
     clock::{millis, read},
 };
 
@@ -28,7 +27,7 @@ pub struct Step {
     /// Batches that it held.
     pub batches: usize,
     /// Their messages.
-    pub messages: usize,
+    pub messages: i64,
     /// Whether there may be more to do.
     pub more: bool,
 }
@@ -45,23 +44,16 @@ pub fn expire(
     let sql = "UPDATE batch SET stamp = ?2 WHERE id IN (
                    SELECT id FROM batch WHERE endpoint = ?1 AND state = 'waiting' AND stamp IS NULL LIMIT ?3)";
     let stamped = connection.prepare_cached(sql)?.execute((endpoint, millis(clock.due(now)), STAMPS as i64))?;
-    let sql = "SELECT id FROM batch WHERE endpoint = ?1 AND state = 'waiting' AND stamp <= ?2 LIMIT ?3";
+    let sql = "SELECT id, messages FROM batch WHERE endpoint = ?1 AND state = 'waiting' AND stamp <= ?2 LIMIT ?3";
     let before = millis(clock.reading) - millis(give_up_after);
-    let batches: Vec<i64> = connection
+    let batches: Vec<(i64, i64)> = connection
         .prepare_cached(sql)?
-        .query_map((endpoint, before, BATCHES as i64), |row| row.get(0))?
+        .query_map((endpoint, before, BATCHES as i64), |row| Ok((row.get(0)?, row.get(1)?)))?
         .collect::<Result<_, _>>()?;
-    let mut messages = Vec::new();
-    for batch in &batches {
-        messages.extend(members(connection, *batch)?);
-    }
-    settle(connection, &messages, |connection| {
-        let sql = "UPDATE batch SET state = 'held', reason = ?2 WHERE id = ?1";
-        let mut statement = connection.prepare_cached(sql)?;
-        batches.iter().try_for_each(|batch| statement.execute((batch, EXPIRED)).map(drop))
-    })?;
+    batches.iter().try_for_each(|(batch, _)| hold(connection, *batch, EXPIRED))?;
+    let messages = batches.iter().map(|(_, messages)| messages).sum();
     let more = stamped == STAMPS || batches.len() == BATCHES;
-    Ok(Step { batches: batches.len(), messages: messages.len(), more })
+    Ok(Step { batches: batches.len(), messages, more })
 }
 
 #[cfg(test)]

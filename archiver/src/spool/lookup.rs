@@ -6,7 +6,7 @@ use serde::Serialize;
 
 use super::{
     books::{COPY_STATE, State, state_of},
-    columns::time,
+    columns::time_if_any,
     group::Threads,
     ledger::find,
     open::threads,
@@ -85,7 +85,7 @@ fn copies(connection: &Connection, seq: i64) -> rusqlite::Result<Vec<CopyState>>
             batch: sequence.map(|sequence| format!("{endpoint}-{sequence}")),
             open: (sequence.is_none() && state == State::Waiting).then(|| threads(row, 6)).transpose()?,
             window_ends_at: None,
-            delivered_at: row.get::<_, Option<i64>>(3)?.map(|at| time(3, at)).transpose()?,
+            delivered_at: time_if_any(row, 3)?,
             reply: row.get(4)?,
             reason: row.get(5)?,
             endpoint: Some(endpoint).filter(|name| !name.is_empty()),

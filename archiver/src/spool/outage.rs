@@ -5,6 +5,8 @@
 //! endpoint restores a record that is behind it, by the numbers of outage and attempt and never by time: an archiver that
 //! lost its volume goes on at the rung where it was.
 
+use std::sync::Arc;
+
 use imarchive_crds::{
     PastOutage, Retry, RetryLogRow, RetryStatus,
     ladder::{self, Clock, Moment, Outage},
@@ -15,12 +17,8 @@ use rusqlite::{Connection, OptionalExtension, params};
 use super::{
     backlog::{backlog, open_messages},
     clock,
-    columns::{from_json, json, time},
+    columns::{from_json, json, time_if_any},
 };
-
-/// Rows of the log that are kept: the first 20 and the last 80 of an outage.
-const FIRST: usize = 20;
-const LAST: usize = 80;
 
 /// What the spool knows of an endpoint's failures.
 #[derive(Clone, Debug, Default, PartialEq)]
@@ -41,7 +39,7 @@ pub struct Record {
 #[derive(Clone, Debug, PartialEq)]
 pub struct Known {
     /// What was published of its outage, by nobody who marked it.
-    pub published: Option<RetryStatus>,
+    pub published: Option<Arc<RetryStatus>>,
     /// Whether it is suspended.
     pub suspended: bool,
     /// Its ladder.
@@ -118,8 +116,7 @@ fn stored(connection: &Connection, endpoint: &str) -> rusqlite::Result<(Record, 
                WHERE endpoint = ?1";
     let record = connection.prepare_cached(sql)?.query_row([endpoint], |row| {
         let attempts: u32 = row.get(1)?;
-        let at = |column| row.get::<_, Option<i64>>(column)?.map(|at| time(column, at)).transpose();
-        let outage = match (attempts, at(2)?, at(3)?) {
+        let outage = match (attempts, time_if_any(row, 2)?, time_if_any(row, 3)?) {
             (1.., Some(first_failure_at), Some(last_attempt_at)) => {
                 Some(Outage { attempts, first_failure_at, last_attempt_at })
             }
@@ -144,9 +141,7 @@ pub fn failed(
     let mut record = read(connection, endpoint, uid)?;
     let outage = Outage::failed(record.outage.as_ref(), moment.now);
     record.log.push(RetryLogRow { attempt: i64::from(outage.attempts), ..row });
-    if record.log.len() > FIRST + LAST {
-        record.log.remove(FIRST);
-    }
+    record.log = RetryStatus::kept(record.log);
     record.clock = record.clock.failed(moment, ladder::delay(retry, outage.attempts, uid));
     record.outage = Some(outage);
     write(connection, endpoint, Some(uid), &record)?;

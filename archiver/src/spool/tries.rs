@@ -10,7 +10,7 @@ use uuid::Uuid;
 
 use super::{
     batch::{self, message_id},
-    columns::time,
+    columns::time_if_any,
     expire::EXPIRED,
     mail,
 };
@@ -27,8 +27,7 @@ pub fn due(connection: &Connection, endpoint: &str, now: Timestamp, limit: usize
 /// When the first of the batches that wait by a ladder of their own can be tried.
 pub fn next_at(connection: &Connection, endpoint: &str) -> rusqlite::Result<Option<Timestamp>> {
     let sql = "SELECT min(next_at) FROM batch WHERE endpoint = ?1 AND state = 'waiting' AND state <> 'delivered'";
-    let at: Option<i64> = connection.prepare_cached(sql)?.query_row([endpoint], |row| row.get(0))?;
-    at.map(|at| time(0, at)).transpose()
+    connection.prepare_cached(sql)?.query_row([endpoint], |row| time_if_any(row, 0))
 }
 
 /// The clock was set back: what waits by a ladder of its own until after `horizon`, which no rung reaches, waits no more.

@@ -38,14 +38,6 @@ pub fn read(folder: &Path, suspended: &[bool], published: &BTreeMap<usize, Retry
     Directory::new(folder, false).read().expect("readable").expect("new")
 }
 
-/// What the archiver makes of what was published, which it reads from a file otherwise.
-pub fn attempts(published: &RetryStatus) -> RetryStatus {
-    let mut attempts = RetryStatus { next_attempt_at: None, give_up_at: None, ..published.clone() };
-    attempts.log.iter_mut().for_each(|row| row.notified_at = None);
-    attempts.last.iter_mut().for_each(|last| last.notified_at = None);
-    attempts
-}
-
 /// An endpoint's name.
 pub fn name(endpoint: usize) -> String {
     format!("journal{endpoint}")

@@ -9,7 +9,11 @@ use std::{
     time::Duration,
 };
 
-use archiver::{directory::Endpoint, now::Now, spool::tries};
+use archiver::{
+    directory::{self, Endpoint},
+    now::Now,
+    spool::tries,
+};
 use imarchive_crds::ladder;
 use jiff::Timestamp;
 use serde_json::{Value, json};
@@ -288,7 +292,7 @@ impl World {
             let endpoints = Arc::make_mut(resources).endpoints.values_mut();
             for (number, (endpoint, suspend)) in endpoints.zip(suspended).enumerate() {
                 endpoint.suspend = *suspend;
-                endpoint.published = self.operator.published.get(&number).map(resources::attempts);
+                endpoint.published = self.operator.published.get(&number).map(directory::attempts);
             }
         });
     }

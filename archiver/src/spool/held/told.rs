@@ -8,7 +8,10 @@ use super::ASKED;
 use crate::{
     message::{Conversation, ConversationKind, Message, Person},
     render,
-    spool::{batch::members, columns::time},
+    spool::{
+        batch::members,
+        columns::{time, time_if_any},
+    },
 };
 
 /// The most that is told of a room, or of two people.
@@ -183,8 +186,6 @@ pub fn details(connection: &Connection, batch: i64) -> rusqlite::Result<Details>
     let sql =
         "SELECT endpoint_uid, digest, previous_digest, replaces, message_id, revision, sealed_at, attempts, next_at,
                       maybe, delivered_at, reply FROM batch WHERE id = ?1";
-    let at =
-        |row: &rusqlite::Row<'_>, column| row.get::<_, Option<i64>>(column)?.map(|at| time(column, at)).transpose();
     let mut details = connection.prepare_cached(sql)?.query_row([batch], |row| {
         Ok(Details {
             batch: shown,
@@ -196,9 +197,9 @@ pub fn details(connection: &Connection, batch: i64) -> rusqlite::Result<Details>
             revision: row.get(5)?,
             sealed_at: time(6, row.get(6)?)?,
             attempts: row.get(7)?,
-            next_at: at(row, 8)?,
+            next_at: time_if_any(row, 8)?,
             may_be_there: row.get::<_, i64>(9)? > 0,
-            delivered_at: at(row, 10)?,
+            delivered_at: time_if_any(row, 10)?,
             reply: row.get(11)?,
             members: Vec::new(),
             advice: String::new(),

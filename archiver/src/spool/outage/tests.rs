@@ -60,7 +60,7 @@ fn at(second: i64) -> Timestamp {
 }
 
 fn known(published: Option<RetryStatus>, suspended: bool) -> Known {
-    Known { published, suspended, retry: Retry::default() }
+    Known { published: published.map(Arc::new), suspended, retry: Retry::default() }
 }
 
 fn published(outage: i64, attempt: i64) -> RetryStatus {
