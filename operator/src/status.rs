@@ -5,7 +5,7 @@ pub mod reason;
 
 use imarchive_crds::{ConditionType, condition, set_condition};
 use jiff::Timestamp;
-use k8s_openapi::apimachinery::pkg::apis::meta::v1::Condition;
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::{Condition, Time};
 use kube::{ResourceExt, runtime::events::Event};
 use serde::Serialize;
 use serde_json::Value;
@@ -104,6 +104,20 @@ pub struct Conditions {
     stored: Vec<Condition>,
     generation: Option<i64>,
     now: Timestamp,
+}
+
+/// So many of these, in words.
+pub fn counted(count: i64, what: &str) -> String {
+    match (count, what) {
+        (1, _) => format!("1 {what}"),
+        (_, "batch") => format!("{count} batches"),
+        (_, _) => format!("{count} {what}s"),
+    }
+}
+
+/// A time as statuses have it, to the second.
+pub fn second(time: &Time) -> String {
+    time.0.strftime("%Y-%m-%dT%H:%M:%SZ").to_string()
 }
 
 /// What an object is on its way to, or stuck at.

@@ -95,6 +95,20 @@ pub struct RetryStatus {
     pub last: Option<PastOutage>,
 }
 
+/// The first attempts of an outage, which tell how it began, and the last ones: so many are kept of its log.
+const FIRST: usize = 20;
+const LAST: usize = 80;
+
+impl RetryStatus {
+    /// What is kept of the failed attempts of an outage, which are in their order: all, or the first and the last.
+    pub fn kept(mut log: Vec<RetryLogRow>) -> Vec<RetryLogRow> {
+        if log.len() > FIRST + LAST {
+            log.drain(FIRST..log.len() - LAST);
+        }
+        log
+    }
+}
+
 /// An outage that is over.
 #[derive(Serialize, Deserialize, Clone, Debug, PartialEq, JsonSchema)]
 #[serde(rename_all = "camelCase")]

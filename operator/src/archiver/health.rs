@@ -6,7 +6,7 @@ use kube::ResourceExt;
 use super::{names, observe::Observed};
 use crate::{
     pods,
-    status::{ConditionReason, quoted},
+    status::{ConditionReason, quoted, second},
 };
 
 /// How the pod is.
@@ -83,7 +83,7 @@ pub fn health(observed: &Observed) -> Health {
 /// By the word of the pod, which is the one that knows.
 fn not_durable(observed: &Observed) -> Option<Health> {
     let since = observed.archiver.status.as_ref()?.not_durable_since.as_ref()?;
-    let since = since.0.strftime("%Y-%m-%dT%H:%M:%SZ");
+    let since = second(since);
     let reason = ConditionReason::NotDurable;
     Some(Health::down(Needs::Person, reason.clone(), format!("Since {since} nothing is taken. {}", reason.meaning())))
 }

@@ -12,7 +12,7 @@ use super::{
     observe::Observed,
     retry,
 };
-use crate::status::{ConditionReason, Conditions, Progress, quoted};
+use crate::status::{ConditionReason, Conditions, Progress, counted, quoted, second};
 
 /// The conditions, when `status` is the rest of the new status.
 pub fn conditions(
@@ -125,7 +125,7 @@ fn delivering(observed: &Observed, status: &ArchivingEndpointStatus) -> Finding 
         );
     };
     let said = |time: &Option<Time>, words: &str| {
-        time.as_ref().map(|time| format!("{words}{}", time.0.strftime("%Y-%m-%dT%H:%M:%SZ"))).unwrap_or_default()
+        time.as_ref().map(|time| format!("{words}{}", second(time))).unwrap_or_default()
     };
     let since = said(&outage.first_failure_at, " since ");
     let next = said(&outage.next_attempt_at, " The next attempt is at ");
@@ -140,19 +140,15 @@ fn delivering(observed: &Observed, status: &ArchivingEndpointStatus) -> Finding 
         (ConditionReason::Failed(reason), Some(last)) => heals(*reason, last.code),
         _ => true,
     };
-    let message = format!("Nothing could be delivered{since}: {} failed. {what}{next}{held}", tries(outage.attempt));
+    let message =
+        format!("Nothing could be delivered{since}: {} failed. {what}{next}{held}", counted(outage.attempt, "attempt"));
     Finding { heals, ..Finding::no(reason, message) }
 }
 
 /// The outage before, in a sentence after others.
 fn over(last: &PastOutage) -> String {
-    let time = |time: &Time| time.0.strftime("%Y-%m-%dT%H:%M:%SZ").to_string();
-    let (begin, end) = (time(&last.first_failure_at), time(&last.ended_at));
-    format!(" The last outage was from {begin} to {end}: {} failed.", tries(last.attempts))
-}
-
-fn tries(count: i64) -> String {
-    if count == 1 { "1 attempt".to_owned() } else { format!("{count} attempts") }
+    let (begin, end) = (second(&last.first_failure_at), second(&last.ended_at));
+    format!(" The last outage was from {begin} to {end}: {} failed.", counted(last.attempts, "attempt"))
 }
 
 /// What is held, in a sentence after others; nothing when nothing is.
@@ -160,7 +156,6 @@ fn held(status: &ArchivingEndpointStatus) -> String {
     let rows = &status.archivers;
     let held: i64 = rows.iter().map(|row| row.held_batches).sum();
     let expired = expired(status);
-    let batches = |count: i64| if count == 1 { "1 batch".to_owned() } else { format!("{count} batches") };
     let mut said = String::new();
     if expired > 0 {
         let when = match retry::is_outage(status.retry.as_ref()) {
@@ -170,14 +165,14 @@ fn held(status: &ArchivingEndpointStatus) -> String {
         said = format!(
             " Held, since the archive was away for longer than spec.retry.giveUpAfter: {}; {when}: kubectl exec \
              archiver-0 -- /archiver held release --reason Expired.",
-            batches(expired)
+            counted(expired, "batch")
         );
     }
     if held > expired {
         let (what, them) = if expired > 0 { ("Held for other reasons", "them all") } else { ("Held", "them") };
         said = format!(
             "{said} {what}: {}; to see {them}: kubectl exec archiver-0 -- /archiver held list.",
-            batches(held - expired)
+            counted(held - expired, "batch")
         );
     }
     said

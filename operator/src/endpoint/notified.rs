@@ -26,13 +26,17 @@ pub(super) fn finding(observed: &Observed, status: &ArchivingEndpointStatus) -> 
 }
 
 fn has_news(retry: &RetryStatus) -> bool {
-    retry.log.iter().any(|row| row.notified_at.is_none())
-        || retry.last.as_ref().is_some_and(|last| last.notified_at.is_none())
+    told(retry).any(|told| !told)
 }
 
 fn was_told(retry: &RetryStatus) -> bool {
-    retry.log.iter().any(|row| row.notified_at.is_some())
-        || retry.last.as_ref().is_some_and(|last| last.notified_at.is_some())
+    told(retry).any(|told| told)
+}
+
+/// Of all that there is to tell whether it was told.
+fn told(retry: &RetryStatus) -> impl Iterator<Item = bool> {
+    let attempts = retry.log.iter().map(|row| &row.notified_at);
+    attempts.chain(retry.last.iter().map(|last| &last.notified_at)).map(Option::is_some)
 }
 
 fn has_no_administrators(observed: &Observed) -> bool {

@@ -15,10 +15,6 @@ use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 
 use crate::notify::{News, Told};
 
-/// How many attempts of an outage are kept: the first ones, which tell how it began, and the last ones.
-const FIRST: usize = 20;
-const LAST: usize = 80;
-
 /// What is published of the rows' attempts, when `stored` was published before.
 pub fn fold(rows: &[ArchiverRow], stored: Option<&RetryStatus>) -> Option<RetryStatus> {
     let said = || rows.iter().filter_map(|row| row.attempts.as_ref());
@@ -41,9 +37,7 @@ fn log<'a>(
         let notified_at = rows.get(&row.attempt).and_then(|row| row.notified_at.clone());
         rows.insert(row.attempt, RetryLogRow { notified_at, ..row.clone() });
     }
-    let count = rows.len();
-    let kept = rows.into_values().enumerate().filter(|(index, _)| *index < FIRST || index + LAST >= count);
-    kept.map(|(_, row)| row).collect()
+    RetryStatus::kept(rows.into_values().collect())
 }
 
 /// The latest outage that is over.

@@ -1,8 +1,6 @@
 //! What a mail to the administrators is about: decided from what is observed, and from nothing else.
 
-use std::fmt::Write as _;
-
-use imarchive_crds::{Address, ArchivingEndpointStatus, PastOutage, RetryLogRow, RetryStatus};
+use imarchive_crds::{Address, ArchivingEndpointStatus, PastOutage, RetryLogRow, RetryStatus, hex};
 use jiff::Timestamp;
 use sha2::{Digest, Sha256};
 
@@ -117,12 +115,7 @@ impl Letter {
     }
 
     fn hash(&self, what: &str) -> String {
-        let hash = Sha256::digest(format!("{} {what}", self.uid));
-        hash.iter().take(16).fold(String::new(), |mut hex, byte| {
-            // Writing to a String never fails.
-            let _ = write!(hex, "{byte:02x}");
-            hex
-        })
+        hex(&Sha256::digest(format!("{} {what}", self.uid))[..16])
     }
 }
 

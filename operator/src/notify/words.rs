@@ -4,7 +4,10 @@ use imarchive_crds::{PastOutage, RetryLogRow, RetryStatus};
 use jiff::Timestamp;
 
 use super::letter::{Letter, Matter};
-use crate::endpoint::failure::{remedy, words as row_words};
+use crate::{
+    endpoint::failure::{remedy, words as row_words},
+    status::counted,
+};
 
 /// The most attempts that are listed.
 const LISTED: usize = 20;
@@ -149,14 +152,6 @@ fn name(letter: &Letter) -> String {
 
 fn command(letter: &Letter) -> String {
     format!("kubectl describe archivingendpoint {} -n {}", letter.endpoint, letter.namespace)
-}
-
-fn counted(count: i64, what: &str) -> String {
-    match (count, what) {
-        (1, _) => format!("1 {what}"),
-        (_, "batch") => format!("{count} batches"),
-        (_, _) => format!("{count} {what}s"),
-    }
 }
 
 fn point(time: Timestamp) -> String {
