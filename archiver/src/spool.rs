@@ -16,17 +16,17 @@
 
 use std::{
     fs::{self, File, TryLockError},
-    path::{Path, PathBuf},
+    path::Path,
     sync::Arc,
     time::Duration,
 };
 
-use rusqlite::{Connection, ErrorCode};
+use rusqlite::Connection;
 use tokio::{
-    sync::{mpsc, oneshot, watch},
-    time::{sleep, timeout},
+    sync::{mpsc, watch},
+    time::sleep,
 };
-use tracing::{error, warn};
+use tracing::warn;
 use uuid::Uuid;
 
 pub mod append;
@@ -38,6 +38,7 @@ pub mod clock;
 mod columns;
 pub mod deleted;
 pub mod earlier;
+mod error;
 pub mod expire;
 pub mod fsck;
 pub mod group;
@@ -53,101 +54,20 @@ pub mod renew;
 pub mod replay;
 pub mod retain;
 pub mod room;
+#[cfg(test)]
+mod samples;
 pub(crate) mod schema;
 pub mod split;
 pub mod tries;
 mod upkeep;
+mod writer;
 
-use crate::offload::offload;
+pub use error::{JobError, OpenError, WriteError};
 use readers::Readers;
 use room::{Look, Space};
 use upkeep::Upkeep;
-
-/// Why a spool cannot be opened.
-#[derive(Debug, thiserror::Error)]
-pub enum OpenError {
-    /// Another process has it.
-    #[error("the spool {0} is in use by another process")]
-    Locked(PathBuf),
-    /// It was written by a version that this one is too old for.
-    #[error("the spool {path} needs format {needs}, and this program knows up to {knows}: use a newer version")]
-    Newer {
-        /// Which spool.
-        path: PathBuf,
-        /// The oldest format number that may open it.
-        needs: i64,
-        /// The newest that this program knows.
-        knows: i64,
-    },
-    /// The folder cannot be used.
-    #[error("the spool {0} cannot be used: {1}")]
-    Io(PathBuf, std::io::Error),
-    /// The file is no spool, or damaged.
-    #[error("the spool {0} cannot be read: {1}")]
-    Database(PathBuf, rusqlite::Error),
-}
-
-/// Why something was not written.
-#[derive(Debug, thiserror::Error)]
-pub enum WriteError {
-    /// The disk is full. Nothing of the job was kept; later ones may succeed.
-    #[error("the volume is full")]
-    Full,
-    /// The disk failed. Nothing is written any more.
-    #[error("the volume failed: {0}")]
-    Fatal(String),
-    /// The job was wrong; others are not concerned.
-    #[error("the database refused: {0}")]
-    Refused(rusqlite::Error),
-}
-
-impl From<rusqlite::Error> for WriteError {
-    fn from(error: rusqlite::Error) -> Self {
-        match error.sqlite_error_code() {
-            Some(ErrorCode::DiskFull) => Self::Full,
-            // A damaged page is damaged for whoever needs it, at every start: the others go on.
-            Some(ErrorCode::DatabaseCorrupt) => Self::Refused(error),
-            Some(ErrorCode::ConstraintViolation | ErrorCode::TypeMismatch | ErrorCode::TooBig) | None => {
-                Self::Refused(error)
-            }
-            Some(_) => Self::Fatal(error.to_string()),
-        }
-    }
-}
-
-impl WriteError {
-    /// The same for another of those that it concerns.
-    fn again(&self) -> Self {
-        match self {
-            Self::Full => Self::Full,
-            Self::Fatal(cause) => Self::Fatal(cause.clone()),
-            Self::Refused(error) => Self::Fatal(error.to_string()),
-        }
-    }
-}
-
-/// An error of a job, which may be one of the spool.
-pub trait JobError: From<WriteError> + From<rusqlite::Error> + Send + 'static {
-    /// The spool's error that it is.
-    fn of_spool(&self) -> Option<&WriteError>;
-}
-
-impl JobError for WriteError {
-    fn of_spool(&self) -> Option<&WriteError> {
-        Some(self)
-    }
-}
-
-/// What a job answers with, once the fate of its commit is known.
-type Answer = Box<dyn FnOnce(Result<(), WriteError>) + Send>;
-/// The second part is there when the job cost the group its transaction.
-type Job = Box<dyn FnOnce(&Connection) -> (Answer, Option<WriteError>) + Send>;
-
-/// What is said of a transaction that the database ended by itself, when it did not say why.
-const LOST: &str = "the database ended the transaction";
-
-/// The largest group of jobs in one commit: bounds how long the first of them waits for the last.
-const GROUP: usize = 512;
+pub use writer::Writer;
+use writer::{GROUP, Job, with_answer};
 
 /// Between two tries of what waits for room.
 const WHEN_FULL: Duration = Duration::from_secs(5);
@@ -218,30 +138,7 @@ impl Spool {
         T: Send + 'static,
         E: JobError,
     {
-        let (sender, receiver) = oneshot::channel();
-        let job: Job = Box::new(move |connection| {
-            let done = in_savepoint(connection, job);
-            let lost = match done.as_ref().err().and_then(JobError::of_spool) {
-                Some(error @ WriteError::Fatal(_)) => Some(error.again()),
-                error if connection.is_autocommit() => {
-                    Some(error.map_or(WriteError::Fatal(LOST.to_owned()), WriteError::again))
-                }
-                _ => None,
-            };
-            let answer = move |committed: Result<(), WriteError>| {
-                let answer = match (committed, done) {
-                    (Ok(()), Ok(value)) => {
-                        after(&value);
-                        Ok(value)
-                    }
-                    (Ok(()), Err(error)) => Err(error),
-                    (Err(error), _) => Err(error.into()),
-                };
-                // Whoever asked may have gone; what was written stays written.
-                let _ = sender.send(answer);
-            };
-            (Box::new(answer), lost)
-        });
+        let (job, receiver) = with_answer(job, after);
         let gone = || WriteError::Fatal("the spool has stopped".to_owned());
         self.jobs.send(job).await.map_err(|_| gone())?;
         receiver.await.map_err(|_| gone())?
@@ -272,92 +169,6 @@ impl Spool {
     ) -> rusqlite::Result<T> {
         self.readers.read(query).await
     }
-}
-
-/// The side of the spool that commits. There is one, and it ends when the last [`Spool`] goes or the disk fails.
-pub struct Writer {
-    connection: Connection,
-    upkeep: Upkeep,
-    queue: mpsc::Receiver<Job>,
-}
-
-impl Writer {
-    /// Commits group after group. An error is fatal: the process must end with exit code 4.
-    pub async fn run(self) -> Result<(), WriteError> {
-        let Self { mut connection, mut upkeep, mut queue } = self;
-        loop {
-            let mut group = Vec::new();
-            let received = queue.recv_many(&mut group, GROUP);
-            let received = match upkeep.wakes() {
-                Some(wake) => timeout(wake, received).await.ok(),
-                None => Some(received.await),
-            };
-            if received == Some(0) {
-                return Ok(());
-            }
-            let work = move || {
-                let outcome = match group.is_empty() {
-                    true => upkeep.idle(&connection),
-                    false => commit(&connection, group, &mut upkeep),
-                };
-                (connection, upkeep, outcome)
-            };
-            let outcome;
-            (connection, upkeep, outcome) =
-                offload(work).await.map_err(|panic| WriteError::Fatal(panic.to_string()))?;
-            if let Err(WriteError::Fatal(cause)) = outcome {
-                error!(cause, "the spool cannot be written any more");
-                return Err(WriteError::Fatal(cause));
-            }
-        }
-    }
-}
-
-/// One commit for all jobs of `group`; then, and only then, their answers.
-fn commit(connection: &Connection, group: Vec<Job>, upkeep: &mut Upkeep) -> Result<(), WriteError> {
-    let mut answers = Vec::with_capacity(group.len());
-    let mut outcome = connection.execute_batch("BEGIN IMMEDIATE").map_err(WriteError::from);
-    for job in group {
-        let (answer, lost) = job(connection);
-        answers.push(answer);
-        // A full or broken disk rolls back by itself. The jobs after it find no transaction, and do nothing.
-        outcome = match (outcome, lost) {
-            (Ok(()), Some(lost)) => Err(lost),
-            (outcome, _) => outcome,
-        };
-    }
-    let outcome = outcome.and_then(|()| upkeep.join(connection));
-    let outcome = outcome.and_then(|()| connection.execute_batch("COMMIT").map_err(WriteError::from));
-    if outcome.is_err() && !connection.is_autocommit() {
-        // Nothing to add when this fails too: the outcome already says that nothing was kept.
-        let _ = connection.execute_batch("ROLLBACK");
-    }
-    for answer in answers {
-        answer(outcome.as_ref().copied().map_err(WriteError::again));
-    }
-    match outcome {
-        Ok(()) => upkeep.after(connection),
-        Err(WriteError::Full) => {
-            upkeep.full();
-            Err(WriteError::Full)
-        }
-        outcome => outcome,
-    }
-}
-
-fn in_savepoint<T, E: JobError>(
-    connection: &Connection,
-    job: impl FnOnce(&Connection) -> Result<T, E>,
-) -> Result<T, E> {
-    if connection.is_autocommit() {
-        return Err(WriteError::Fatal(LOST.to_owned()).into());
-    }
-    connection.execute_batch("SAVEPOINT job")?;
-    let done = job(connection);
-    if !connection.is_autocommit() {
-        connection.execute_batch(if done.is_ok() { "RELEASE job" } else { "ROLLBACK TO job; RELEASE job" })?;
-    }
-    done
 }
 
 fn lock(folder: &Path) -> Result<File, OpenError> {

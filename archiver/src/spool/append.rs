@@ -8,9 +8,9 @@ use rusqlite::{CachedStatement, Connection, params};
 
 pub use super::group::{Group, Threads};
 use super::{
-    WriteError,
     books::Books,
     chunks::CHUNK,
+    error::{JobError, WriteError},
     ledger::{Ledger, hash},
 };
 use crate::route::Route;
@@ -78,7 +78,7 @@ impl From<rusqlite::Error> for AppendError {
     }
 }
 
-impl super::JobError for AppendError {
+impl JobError for AppendError {
     fn of_spool(&self) -> Option<&WriteError> {
         match self {
             Self::Write(error) => Some(error),

@@ -61,21 +61,14 @@ mod tests {
 
     use super::*;
     use crate::{
-        message::{Conversation, ConversationKind},
-        route::Route,
+        message::Conversation,
         spool::{
             append::{Entry, append},
             batch::{self, Sealing, load},
             group::Group,
-            schema,
+            samples::{self, spool, to},
         },
     };
-
-    fn spool() -> Connection {
-        let connection = Connection::open_in_memory().expect("a database");
-        schema::prepare(&connection).expect("a new spool").expect("of our format");
-        connection
-    }
 
     /// Takes a message of `room` for `endpoints`, and seals it for each of them. The batch of the last is given.
     fn say(connection: &Connection, room: &str, id: &str, refers_to: Option<&str>, endpoints: &[&str]) -> Sealed {
@@ -84,33 +77,15 @@ mod tests {
             "sender": {"address": "a@acme.example"}, "sentAt": "2026-11-23T09:15:02.123Z", "text": format!("text of {id}"),
             "refersTo": refers_to,
         });
-        let entry = Entry {
-            source: "s".into(),
-            id: id.into(),
-            digest: [1; 32],
-            group: Group {
-                source: "s".into(),
-                kind: ConversationKind::Room,
-                thread: room.into(),
-                sender: "a@acme.example".into(),
-            },
-            document: document.to_string().into_bytes(),
-            contents: vec![],
-            route: Route::To(endpoints.iter().map(|name| Some((*name).to_owned())).collect()),
-        };
+        let message = samples::entry(id, to(endpoints));
+        let group = Group { thread: room.into(), ..message.group };
+        let entry = Entry { document: document.to_string().into_bytes(), group, ..message };
         let taken = append(connection, &[entry], Timestamp::UNIX_EPOCH).expect("stored");
         let mut last = None;
         for endpoint in endpoints {
-            let sealing = Sealing {
-                endpoint: (*endpoint).into(),
-                endpoint_uid: "uid".into(),
-                from_domain: "acme.example".into(),
-                source: "s".into(),
-                conversation: Conversation { kind: ConversationKind::Room, id: room.into(), name: None },
-                members: vec![taken.copies[0].seq],
-                oldest_at: Timestamp::UNIX_EPOCH,
-                digest: format!("digest of {id}"),
-            };
+            let sealing = samples::sealing(connection, endpoint, vec![taken.copies[0].seq], Timestamp::UNIX_EPOCH);
+            let conversation = Conversation { id: room.into(), ..sealing.conversation };
+            let sealing = Sealing { conversation, digest: format!("digest of {id}"), ..sealing };
             batch::seal(connection, Uuid::nil(), &sealing, Timestamp::UNIX_EPOCH).expect("sealed");
             let id = connection.query_row("SELECT max(id) FROM batch", [], |row| row.get(0)).expect("sealed");
             last = Some(load(connection, id).expect("readable"));

@@ -5,8 +5,9 @@ use std::path::Path;
 use rusqlite::{Connection, OpenFlags};
 
 use super::{
-    OpenError, batch,
+    batch,
     books::{Books, recount},
+    error::OpenError,
     intact::is_intact,
     lock,
     mail::{self, Stored},

@@ -178,13 +178,7 @@ fn ends(connection: &Connection) -> rusqlite::Result<(i64, i64)> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::spool::schema;
-
-    fn spool() -> Connection {
-        let connection = Connection::open_in_memory().expect("a database");
-        schema::prepare(&connection).expect("a new spool").expect("of our format");
-        connection
-    }
+    use crate::spool::samples::spool;
 
     fn enter(connection: &Connection, hash: i64, id: usize) {
         let sql =

@@ -68,11 +68,10 @@ pub fn read(connection: &Connection, batch: i64) -> rusqlite::Result<Stored> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::spool::schema;
+    use crate::spool::samples;
 
     fn spool() -> Connection {
-        let connection = Connection::open_in_memory().expect("a database");
-        schema::prepare(&connection).expect("a new spool").expect("of our format");
+        let connection = samples::spool();
         let sql = "INSERT INTO batch (id, endpoint, endpoint_uid, sequence, digest, message_id, source, conversation,
                                       members, messages, oldest_at, sealed_at)
                    VALUES (7, 'journal', 'u', 1, 'd', 'first@x', 's', '{}', '[]', 0, 0, 0)";

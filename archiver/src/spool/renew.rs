@@ -7,7 +7,7 @@ use std::path::Path;
 use rusqlite::{Connection, OpenFlags};
 use uuid::Uuid;
 
-use super::{OpenError, lock, schema};
+use super::{error::OpenError, lock, schema};
 
 /// Gives the spool in `folder` a new name, durably.
 pub fn renew(folder: &Path) -> Result<Uuid, OpenError> {

@@ -119,11 +119,10 @@ pub fn is_stale_form(connection: &Connection, batch: i64, form: &str) -> rusqlit
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::spool::schema;
+    use crate::spool::samples::{self, at};
 
     fn spool() -> Connection {
-        let connection = Connection::open_in_memory().expect("a database");
-        schema::prepare(&connection).expect("a new spool").expect("of our format");
+        let connection = samples::spool();
         for sequence in 1..=3 {
             let sql = "INSERT INTO batch (endpoint, endpoint_uid, sequence, digest, message_id, source, conversation,
                                           members, messages, oldest_at, sealed_at)
@@ -131,10 +130,6 @@ mod tests {
             connection.execute(sql, [sequence]).expect("written");
         }
         connection
-    }
-
-    fn at(second: i64) -> Timestamp {
-        Timestamp::from_second(second).expect("in range")
     }
 
     fn maybe(connection: &Connection) -> i64 {

@@ -14,7 +14,7 @@ use tokio::sync::watch;
 use tracing::{debug, warn};
 
 use super::{
-    WriteError,
+    error::WriteError,
     ledger::Merge,
     room::{Look, Room, Space, Volume, reserve, space},
 };

@@ -1,60 +1,30 @@
 use jiff::Timestamp;
 use proptest::prelude::*;
-use uuid::Uuid;
 
 use super::*;
 use crate::{
-    message::{Conversation, ConversationKind},
     route::Route,
     spool::{
-        append::{Entry, Group, append},
-        batch::{self, Sealing},
+        append::append,
+        batch,
         books::{Books, State, recount},
         lookup::{Whereabouts, lookup},
-        schema, tries,
+        samples::{self, entry, spool},
+        tries,
     },
 };
 
 const ENDPOINTS: [&str; 2] = ["journal", "vault"];
 
-fn spool() -> Connection {
-    let connection = Connection::open_in_memory().expect("a database");
-    schema::prepare(&connection).expect("a new spool").expect("of our format");
-    connection
-}
-
 fn take(connection: &Connection, id: usize, endpoints: &[Option<&str>]) {
-    let group =
-        Group { source: "s".into(), kind: ConversationKind::Room, thread: "r".into(), sender: "a@acme.example".into() };
-    let entry = Entry {
-        source: "s".into(),
-        id: id.to_string(),
-        digest: [1; 32],
-        group,
-        document: b"{}".to_vec(),
-        contents: vec![],
-        route: Route::To(endpoints.iter().map(|name| name.map(str::to_owned)).collect()),
-    };
-    append(connection, &[entry], Timestamp::UNIX_EPOCH).expect("stored");
+    let route = Route::To(endpoints.iter().map(|name| name.map(str::to_owned)).collect());
+    append(connection, &[entry(id, route)], Timestamp::UNIX_EPOCH).expect("stored");
 }
 
 /// Seals what waits for `endpoint` in no batch.
 fn seal(connection: &Connection, endpoint: &str) {
     let members = copies(connection, endpoint, Turn::Hold, 0).expect("readable");
-    if members.is_empty() {
-        return;
-    }
-    let sealing = Sealing {
-        endpoint: endpoint.into(),
-        endpoint_uid: "uid".into(),
-        from_domain: "acme.example".into(),
-        source: "s".into(),
-        conversation: Conversation { kind: ConversationKind::Room, id: "r".into(), name: None },
-        members,
-        oldest_at: Timestamp::UNIX_EPOCH,
-        digest: "d".into(),
-    };
-    batch::seal(connection, Uuid::nil(), &sealing, Timestamp::UNIX_EPOCH).expect("sealed");
+    samples::seal(connection, endpoint, members, Timestamp::UNIX_EPOCH);
 }
 
 fn next(connection: &Connection, endpoint: &str) -> Option<i64> {

@@ -1,28 +1,17 @@
-use imarchive_crds::{Retry, RetryLogRow, Stage, ladder::Moment};
-use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
-use uuid::Uuid;
+use imarchive_crds::{Retry, ladder::Moment};
 
 use super::*;
-use crate::{
-    message::{Conversation, ConversationKind},
-    route::Route,
-    spool::{
-        append::{Entry, Group, append},
-        backlog::backlog,
-        batch::{self, Sealing},
-        books::{Books, recount},
-        outage, schema, tries,
-    },
+use crate::spool::{
+    append::append,
+    backlog::backlog,
+    books::{Books, recount},
+    outage,
+    samples::{self, entry, failure, spool, to},
+    tries,
 };
 
 const HOUR: Duration = Duration::from_secs(3600);
 const DAY: Duration = Duration::from_secs(24 * 3600);
-
-fn spool() -> Connection {
-    let connection = Connection::open_in_memory().expect("a database");
-    schema::prepare(&connection).expect("a new spool").expect("of our format");
-    connection
-}
 
 fn hour(hour: i64) -> Timestamp {
     Timestamp::from_second(1_800_000_000 + hour * 3600).expect("in range")
@@ -31,46 +20,14 @@ fn hour(hour: i64) -> Timestamp {
 /// A batch of one message for `endpoint`, sealed at `now`.
 fn seal(connection: &Connection, endpoint: &str, now: Timestamp) -> i64 {
     let id = connection.query_row("SELECT count(*) FROM ledger", [], |row| row.get::<_, i64>(0)).expect("readable");
-    let group =
-        Group { source: "s".into(), kind: ConversationKind::Room, thread: "r".into(), sender: "a@acme.example".into() };
-    let entry = Entry {
-        source: "s".into(),
-        id: id.to_string(),
-        digest: [1; 32],
-        group,
-        document: b"{}".to_vec(),
-        contents: vec![],
-        route: Route::To([Some(endpoint.to_owned())].into()),
-    };
-    append(connection, &[entry], now).expect("stored");
-    let seq = connection.query_row("SELECT max(seq) FROM message", [], |row| row.get(0)).expect("readable");
-    let sealing = Sealing {
-        endpoint: endpoint.into(),
-        endpoint_uid: "uid".into(),
-        from_domain: "acme.example".into(),
-        source: "s".into(),
-        conversation: Conversation { kind: ConversationKind::Room, id: "r".into(), name: None },
-        members: vec![seq],
-        oldest_at: now,
-        digest: "d".into(),
-    };
-    batch::seal(connection, Uuid::nil(), &sealing, now).expect("sealed");
-    connection.query_row("SELECT max(id) FROM batch", [], |row| row.get(0)).expect("readable")
+    let seq = append(connection, &[entry(id, to(&[endpoint]))], now).expect("stored").copies[0].seq;
+    samples::seal(connection, endpoint, vec![seq], now).expect("a batch")
 }
 
 /// An attempt failed at `now`.
 fn fail(connection: &Connection, now: Timestamp) {
-    let row = RetryLogRow {
-        attempt: 0,
-        at: Time(now),
-        stage: Stage::Connect,
-        reason: None,
-        code: None,
-        message: String::new(),
-        notified_at: None,
-    };
     let moment = Moment { now, elapsed: None };
-    outage::failed(connection, "journal", "uid", &Retry::default(), row, moment).expect("written");
+    outage::failed(connection, "journal", "uid", &Retry::default(), failure(now), moment).expect("written");
 }
 
 /// An outage for `days` days, tried once a day. The rungs of the first day are 1, 2, 4 and 8 h, and then a day each.

@@ -94,13 +94,7 @@ fn check_sequences(connection: &Connection, faults: &mut Vec<String>) -> rusqlit
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::spool::schema;
-
-    fn spool() -> Connection {
-        let connection = Connection::open_in_memory().expect("a database");
-        schema::prepare(&connection).expect("a new spool").expect("of our format");
-        connection
-    }
+    use crate::spool::samples::spool;
 
     fn faults(connection: &Connection) -> usize {
         let mut faults = Vec::new();

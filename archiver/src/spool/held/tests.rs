@@ -5,74 +5,34 @@ use uuid::Uuid;
 
 use super::*;
 use crate::{
-    message::{Conversation, ConversationKind},
-    route::Route,
     spool::{
-        append::{Entry, Group, append},
-        batch::{self, Sealing, delivered, hold},
+        append::append,
+        batch::{Sealing, delivered, hold},
         books::{Books, State, recount},
         deleted::{ENDPOINT_DELETED, Turn, step},
         fsck, lookup,
         mail::{self, Stored},
         replay::{self, REPLAYED, Range},
-        retain, schema, split, tries,
+        retain,
+        samples::{self, entry, sealing, spool, to},
+        split, tries,
     },
     window::cut,
 };
 
 const NOW: Timestamp = Timestamp::UNIX_EPOCH;
 
-fn spool() -> Connection {
-    let connection = Connection::open_in_memory().expect("a database");
-    schema::prepare(&connection).expect("a new spool").expect("of our format");
-    connection
-}
-
 /// Takes a message for these endpoints; answers its number.
 fn take(connection: &Connection, id: usize, endpoints: &[&str]) -> i64 {
-    let document = format!(
-        r#"{{"source":"s","id":"{id}","kind":"message","conversation":{{"type":"room","id":"r"}},
-            "sender":{{"address":"a@acme.example"}},"sentAt":"2026-11-23T09:15:02Z","text":"hello"}}"#
-    );
-    let value: serde_json::Value = serde_json::from_str(&document).expect("JSON");
-    let entry = Entry {
-        source: "s".into(),
-        id: id.to_string(),
-        digest: crate::canonical::digest(&value, value.to_string().as_bytes()).expect("a digest"),
-        group: Group { source: "s".into(), kind: ConversationKind::Room, thread: "r".into(), sender: "a".into() },
-        document: document.into_bytes(),
-        contents: vec![],
-        route: Route::To(endpoints.iter().map(|name| Some((*name).to_owned())).collect()),
-    };
-    append(connection, &[entry], NOW).expect("stored").copies[0].seq
-}
-
-/// As a batch of `endpoint`.
-fn sealing(connection: &Connection, endpoint: &str, members: Vec<i64>) -> Sealing {
-    let conversation = Conversation { kind: ConversationKind::Room, id: "r".into(), name: Some("Room".into()) };
-    let messages = batch::messages(connection, &members).expect("readable");
-    Sealing {
-        endpoint: endpoint.into(),
-        endpoint_uid: "uid".into(),
-        from_domain: "acme.example".into(),
-        source: "s".into(),
-        digest: render::transcript(endpoint, "s", &conversation, &messages).digest,
-        conversation,
-        members,
-        oldest_at: NOW,
-    }
+    append(connection, &[entry(id, to(endpoints))], NOW).expect("stored").copies[0].seq
 }
 
 /// Seals what waits for `endpoint` in no batch; answers the batch, if there is one.
 fn seal(connection: &Connection, endpoint: &str) -> Option<i64> {
     let sql = "SELECT message FROM copy WHERE endpoint = ?1 AND batch IS NULL AND held IS NULL";
     let mut open = connection.prepare(sql).expect("a query");
-    let members: Vec<i64> = open.query_map([endpoint], |row| row.get(0)).expect("read").flatten().collect();
-    if members.is_empty() {
-        return None;
-    }
-    batch::seal(connection, Uuid::nil(), &sealing(connection, endpoint, members), NOW).expect("sealed");
-    last(connection)
+    let members = open.query_map([endpoint], |row| row.get(0)).expect("read").flatten().collect();
+    samples::seal(connection, endpoint, members, NOW)
 }
 
 fn last(connection: &Connection) -> Option<i64> {
@@ -82,7 +42,7 @@ fn last(connection: &Connection) -> Option<i64> {
 fn reroute(connection: &Connection, batch: i64, to: &str) -> Option<split::Rerouted> {
     let lacking = split::lacking(connection, batch, to).expect("readable");
     let parts: Vec<Sealing> =
-        cut(&lacking, &Batching::default()).into_iter().map(|some| sealing(connection, to, some)).collect();
+        cut(&lacking, &Batching::default()).into_iter().map(|some| sealing(connection, to, some, NOW)).collect();
     split::reroute(connection, Uuid::nil(), batch, &parts, to, NOW).expect("rerouted")
 }
 
@@ -158,7 +118,7 @@ fn a_rerouted_batch_that_changed_since_it_was_planned_stays_as_it_is() {
     let seqs = [1, 2].map(|id| take(&connection, id, &["journal"]));
     let batch = seal(&connection, "journal").expect("a batch");
     hold(&connection, batch, ENDPOINT_DELETED).expect("held");
-    let parts = [sealing(&connection, "vault", vec![seqs[0]])];
+    let parts = [sealing(&connection, "vault", vec![seqs[0]], NOW)];
     let savepoint = connection.unchecked_transaction().expect("a transaction");
     assert!(split::reroute(&connection, Uuid::nil(), batch, &parts, "vault", NOW).is_err(), "one would be in no batch");
     drop(savepoint);

@@ -1,30 +1,14 @@
 use std::time::Duration;
 
-use imarchive_crds::Stage;
-use jiff::Timestamp;
-
 use super::*;
-use crate::spool::{deleted, schema};
-
-fn spool() -> Connection {
-    let connection = Connection::open_in_memory().expect("a database");
-    schema::prepare(&connection).expect("a new spool").expect("of our format");
-    connection
-}
+use crate::spool::{
+    deleted,
+    samples::{at, failure, spool},
+};
 
 fn fail(connection: &Connection, uid: &str) -> (i64, Option<u32>) {
-    let at = Timestamp::from_second(1000).expect("in range");
-    let row = RetryLogRow {
-        attempt: 0,
-        at: Time(at),
-        stage: Stage::Connect,
-        reason: None,
-        code: None,
-        message: String::new(),
-        notified_at: None,
-    };
-    let moment = Moment { now: at, elapsed: None };
-    told(failed(connection, "journal", uid, &Retry::default(), row, moment).expect("written"))
+    let moment = Moment { now: at(1000), elapsed: None };
+    told(failed(connection, "journal", uid, &Retry::default(), failure(at(1000)), moment).expect("written"))
 }
 
 fn look(connection: &Connection, uid: &str) -> (i64, Option<u32>) {
@@ -53,10 +37,6 @@ fn another_endpoint_of_the_name_begins_an_outage_of_its_own_with_a_higher_number
     assert_eq!(fail(&connection, "second"), (2, Some(1)));
     end(&connection, "journal").expect("written");
     assert_eq!(look(&connection, "second"), (3, None));
-}
-
-fn at(second: i64) -> Timestamp {
-    Timestamp::from_second(second).expect("in range")
 }
 
 fn known(published: Option<RetryStatus>, suspended: bool) -> Known {

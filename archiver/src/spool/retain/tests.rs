@@ -1,56 +1,25 @@
 use jiff::Timestamp;
 use proptest::prelude::*;
-use serde_json::json;
-use uuid::Uuid;
 
 use super::*;
 use crate::{
-    canonical,
-    message::{Conversation, ConversationKind},
     route::Route,
     spool::{
-        append::{AppendError, Entry, Group, Outcome, append},
-        batch::{self, Sealing},
+        append::{AppendError, Entry, Outcome, append},
+        batch,
         books::{Books, State},
         fsck,
         ledger::{self, Merge},
         lookup::lookup,
+        samples::{self, at, spool, to},
         schema, tries,
     },
 };
 
-fn spool() -> Connection {
-    let connection = Connection::open_in_memory().expect("a database");
-    schema::prepare(&connection).expect("a new spool").expect("of our format");
-    connection
-}
-
-fn at(second: i64) -> Timestamp {
-    Timestamp::from_second(second).expect("in range")
-}
-
+/// With an attachment.
 fn entry(id: i64, endpoints: &[&str]) -> Entry {
-    let document = json!({
-        "source": "s", "id": id.to_string(), "kind": "message", "conversation": {"type": "room", "id": "r"},
-        "sender": {"address": "a@acme.example"}, "sentAt": "2026-11-23T09:15:02.123Z", "text": "hello",
-    });
-    Entry {
-        source: "s".into(),
-        id: id.to_string(),
-        digest: canonical::digest(&document, document.to_string().as_bytes()).expect("a digest"),
-        group: Group {
-            source: "s".into(),
-            kind: ConversationKind::Room,
-            thread: "r".into(),
-            sender: "a@acme.example".into(),
-        },
-        document: document.to_string().into_bytes(),
-        contents: vec![Some(vec![7; 10])],
-        route: match endpoints {
-            [] => Route::Excluded,
-            some => Route::To(some.iter().map(|name| Some((*name).to_owned())).collect()),
-        },
-    }
+    let route = if endpoints.is_empty() { Route::Excluded } else { to(endpoints) };
+    Entry { contents: vec![Some(vec![7; 10])], ..samples::entry(id, route) }
 }
 
 fn take(connection: &Connection, id: i64, endpoints: &[&str]) {
@@ -62,25 +31,7 @@ fn seal(connection: &Connection, endpoint: &str) -> Option<i64> {
     let sql = "SELECT message FROM copy WHERE batch IS NULL AND endpoint = ?1 ORDER BY message";
     let mut statement = connection.prepare(sql).expect("readable");
     let members = statement.query_map([endpoint], |row| row.get(0)).expect("readable");
-    let members: Vec<i64> = members.collect::<Result<_, _>>().expect("readable");
-    if members.is_empty() {
-        return None;
-    }
-    let conversation = Conversation { kind: ConversationKind::Room, id: "r".into(), name: None };
-    let messages = batch::messages(connection, &members).expect("readable");
-    let digest = crate::render::transcript(endpoint, "s", &conversation, &messages).digest;
-    let sealing = Sealing {
-        endpoint: endpoint.into(),
-        endpoint_uid: "uid".into(),
-        from_domain: "acme.example".into(),
-        source: "s".into(),
-        conversation,
-        members,
-        oldest_at: Timestamp::UNIX_EPOCH,
-        digest,
-    };
-    batch::seal(connection, Uuid::nil(), &sealing, Timestamp::UNIX_EPOCH).expect("sealed");
-    Some(connection.query_row("SELECT max(id) FROM batch", [], |row| row.get(0)).expect("sealed"))
+    samples::seal(connection, endpoint, members.collect::<Result<_, _>>().expect("readable"), Timestamp::UNIX_EPOCH)
 }
 
 fn deliver(connection: &Connection, endpoint: &str, second: i64) {
