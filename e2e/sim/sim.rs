@@ -1,4 +1,4 @@
-//! Ninety days in seconds: the archiver and the operator's folding under virtual time, with seeded faults.
+//! Ninety days in seconds: the archiver and the operator's folding and notifier under virtual time, with seeded faults.
 //!
 //! `SEEDS=N` plays so many seeds, on all cores; without it some that take a few seconds. `SEED=n` plays that one, twice,
 //! and prints its trace. Ends with 1 when anything that was promised did not hold.
@@ -11,6 +11,8 @@ mod archive;
 mod core;
 #[path = "sim/history.rs"]
 mod history;
+#[path = "sim/mailing.rs"]
+mod mailing;
 #[path = "sim/mutations.rs"]
 mod mutations;
 #[path = "sim/operator.rs"]

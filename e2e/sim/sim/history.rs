@@ -80,11 +80,18 @@ pub enum What {
         outage: i64,
         attempt: i64,
     },
-    /// The administrators were told of this attempt.
+    /// The administrators were told of this attempt; `heard`: and the operator knows it.
     Notified {
         endpoint: usize,
         outage: i64,
         attempt: i64,
+        heard: bool,
+    },
+    /// And of the end of this outage.
+    NotifiedOfEnd {
+        endpoint: usize,
+        outage: i64,
+        heard: bool,
     },
     /// An attempt should have been made by now: something waits for it, and nothing stands in its way.
     Overdue {
@@ -182,7 +189,7 @@ impl History {
         // Answers have an order of their own, which is that of the commits; and attempts are numbers: 9 comes before 10.
         let key = |event: &Event| match event.what {
             What::Acknowledged { .. } => String::new(),
-            What::Notified { endpoint, outage, attempt } => format!("0 {endpoint} {outage:06} {attempt:06}"),
+            What::Notified { endpoint, outage, attempt, .. } => format!("0 {endpoint} {outage:06} {attempt:06}"),
             What::Published { endpoint, outage, attempt } => format!("1 {endpoint} {outage:06} {attempt:06}"),
             _ => event.line(),
         };
@@ -216,7 +223,7 @@ impl Event {
             What::Dialed { .. } | What::Arrived { .. } => 1,
             What::Failed { .. } => 2,
             What::Recovered { .. } => 3,
-            What::Published { .. } | What::Notified { .. } => 4,
+            What::Published { .. } | What::Notified { .. } | What::NotifiedOfEnd { .. } => 4,
             What::Stands { .. } => 5,
             What::Books { .. } => 6,
             What::Crashed | What::Ended { .. } => 7,

@@ -12,7 +12,7 @@ use crate::{
 type Break = fn(&Plan, &mut Vec<Event>) -> Option<()>;
 
 /// What can be wrong, and a part of what has to be said then.
-const BREAKS: [(&str, Break, &str); 13] = [
+const BREAKS: [(&str, Break, &str); 15] = [
     ("an acknowledged message is lost", lose, "never reached"),
     ("an acknowledged message is forgotten", forget, "is unknown"),
     ("a message waits when all is well", wait, "after all"),
@@ -24,7 +24,9 @@ const BREAKS: [(&str, Break, &str); 13] = [
     ("an attempt comes early", hurry, "too early"),
     ("no attempt comes", stay, "although its rung is over"),
     ("an attempt is not counted", skip, "follows on"),
-    ("nobody is told of an attempt", hush, "nobody was told"),
+    ("nobody is told of an attempt", hush, "nobody was told of attempt"),
+    ("nobody is told of an end", hush_end, "nobody was told of the end"),
+    ("an attempt is told again", tell_again, "told again"),
     ("a batch expires early", expire, "expired at endpoint"),
 ];
 
@@ -152,12 +154,26 @@ fn skip(_: &Plan, events: &mut Vec<Event>) -> Option<()> {
     Some(())
 }
 
-fn hush(_: &Plan, events: &mut Vec<Event>) -> Option<()> {
-    if events.iter().any(|event| matches!(event.what, What::OperatorAway { .. } | What::VolumeLost)) {
+fn hush(plan: &Plan, events: &mut Vec<Event>) -> Option<()> {
+    hushed(plan, events, |what| matches!(what, What::Notified { heard: true, .. }))
+}
+
+fn hush_end(plan: &Plan, events: &mut Vec<Event>) -> Option<()> {
+    hushed(plan, events, |what| matches!(what, What::NotifiedOfEnd { heard: true, .. }))
+}
+
+fn hushed(plan: &Plan, events: &mut Vec<Event>, is: impl Fn(&What) -> bool) -> Option<()> {
+    if !plan.relay.is_empty() || events.iter().any(|event| matches!(event.what, What::OperatorAway { .. })) {
         return None;
     }
-    let at = position(events, |what| matches!(what, What::Notified { .. }))?;
+    let at = position(events, is)?;
     events.remove(at);
+    Some(())
+}
+
+fn tell_again(_: &Plan, events: &mut Vec<Event>) -> Option<()> {
+    let at = position(events, |what| matches!(what, What::Notified { heard: true, .. }))?;
+    events.insert(at, events[at].clone());
     Some(())
 }
 

@@ -1,8 +1,8 @@
-//! The operator's part: folds the archiver's rows into what is published, and tells the administrators of each retry.
+//! The operator's part: folds the archiver's rows into what is published, and has the administrators told of each retry.
 //!
-//! It remembers nothing but what it published, as the real one does.
+//! It remembers nothing but what it published, as the real one does, and what its notifier does.
 
-use std::collections::BTreeMap;
+use std::{collections::BTreeMap, sync::Arc};
 
 use ::operator::endpoint::retry::fold;
 use archiver::{
@@ -12,45 +12,71 @@ use archiver::{
 };
 use imarchive_crds::{ArchiverRow, RetryStatus, ladder::Moment};
 use jiff::Timestamp;
-use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
+use tokio::sync::mpsc;
 
-use crate::history::{History, What};
+use crate::{
+    history::{History, What},
+    mailing::Mailing,
+    plan::Plan,
+};
 
-/// The statuses, and what stands in them.
-#[derive(Default)]
+/// The statuses, and who folds them.
 pub struct Operator {
-    pub away: bool,
+    plan: Arc<Plan>,
+    history: Arc<History>,
+    asks: mpsc::UnboundedSender<()>,
+    /// While there is an operator.
+    mailing: Option<Mailing>,
     /// `status.retry` of each endpoint.
     pub published: BTreeMap<usize, RetryStatus>,
+    /// The archiver's row in its status.
+    rows: BTreeMap<usize, ArchiverRow>,
     /// The archiver's record, as it was seen last: outage, and attempts while it runs.
     seen: BTreeMap<usize, (i64, i64)>,
 }
 
 impl Operator {
+    /// `asks` is told when the statuses are to be folded again.
+    pub fn new(plan: Arc<Plan>, history: Arc<History>, asks: mpsc::UnboundedSender<()>) -> Self {
+        let (published, rows, seen) = (BTreeMap::new(), BTreeMap::new(), BTreeMap::new());
+        let mut operator = Self { plan, history, asks, mailing: None, published, rows, seen };
+        operator.turn(false);
+        operator
+    }
+
+    /// Goes away, or comes back with no memory.
+    pub fn turn(&mut self, away: bool) {
+        if away {
+            self.mailing = None;
+        } else if self.mailing.is_none() {
+            self.mailing = Some(Mailing::start(self.plan.clone(), self.history.clone(), self.asks.clone()));
+        }
+    }
+
+    /// Whether nobody folds.
+    pub fn is_away(&self) -> bool {
+        self.mailing.is_none()
+    }
+
     /// The archiver's volume is another one: it goes on from what was published.
     pub fn forget_archiver(&mut self) {
         self.seen = self.published.iter().map(|(endpoint, retry)| (*endpoint, (retry.outage, retry.attempt))).collect();
     }
 
-    /// Reads each endpoint's row, notes what changed in it, and folds it. Answers whether anything new is published.
-    pub async fn look(&mut self, spool: &Spool, endpoints: &[Endpoint], history: &History, now: Timestamp) -> bool {
+    /// Takes each endpoint's row from the archiver, and notes what changed in it.
+    pub async fn look(&mut self, spool: &Spool, endpoints: &[Endpoint], now: Timestamp) {
         let of: Vec<Endpoint> = endpoints.to_vec();
         let rows =
             spool.read(move |connection| of.iter().map(|endpoint| row(connection, endpoint, now)).collect()).await;
         let rows: Vec<ArchiverRow> = rows.expect("readable");
-        let mut changed = false;
-        for (endpoint, row) in rows.iter().enumerate() {
-            let attempts = row.attempts.clone().unwrap_or_default();
-            self.watch(endpoint, &attempts, history);
-            if !self.away {
-                changed |= self.fold(endpoint, row, history, now);
-            }
+        for (endpoint, row) in rows.into_iter().enumerate() {
+            self.watch(endpoint, &row.attempts.clone().unwrap_or_default());
+            self.rows.insert(endpoint, row);
         }
-        changed
     }
 
     /// What an observer of the archiver sees: each failure, and each end.
-    fn watch(&mut self, endpoint: usize, attempts: &RetryStatus, history: &History) {
+    fn watch(&mut self, endpoint: usize, attempts: &RetryStatus) {
         let is = (attempts.outage, attempts.attempt);
         let was = self.seen.get(&endpoint).copied().unwrap_or((is.0, 0));
         if is < was {
@@ -59,30 +85,34 @@ impl Operator {
         }
         self.seen.insert(endpoint, is);
         if was.0 < is.0 && was.1 > 0 {
-            history.note(What::Recovered { endpoint, outage: was.0 });
+            self.history.note(What::Recovered { endpoint, outage: was.0 });
         }
         if is != was && is.1 > 0 {
             let last = attempts.log.last();
             let stage = last.map(|row| row.stage.to_string()).unwrap_or_default();
             let reason = last.and_then(|row| row.reason).map(|reason| reason.to_string()).unwrap_or_default();
-            history.note(What::Failed { endpoint, outage: is.0, attempt: is.1, stage, reason });
+            self.history.note(What::Failed { endpoint, outage: is.0, attempt: is.1, stage, reason });
         }
     }
 
-    /// Publishes what the row says, and tells the administrators what they were not told yet.
-    fn fold(&mut self, endpoint: usize, row: &ArchiverRow, history: &History, now: Timestamp) -> bool {
-        let stored = self.published.get(&endpoint);
-        let Some(mut folded) = fold(std::slice::from_ref(row), stored) else { return false };
-        for row in folded.log.iter_mut().filter(|row| row.notified_at.is_none()) {
-            history.note(What::Notified { endpoint, outage: folded.outage, attempt: row.attempt });
-            row.notified_at = Some(Time(now));
+    /// Folds what stands in the statuses, publishes it, and hands on what is news. Answers whether anything new is
+    /// published.
+    pub fn reconcile(&mut self) -> bool {
+        let Some(mailing) = &self.mailing else { return false };
+        let mut changed = false;
+        for (endpoint, row) in &self.rows {
+            let stored = self.published.get(endpoint);
+            let Some(mut folded) = fold(std::slice::from_ref(row), stored) else { continue };
+            mailing.note(*endpoint, stored, &mut folded);
+            if stored != Some(&folded) {
+                let (endpoint, outage, attempt) = (*endpoint, folded.outage, folded.attempt);
+                self.history.note(What::Published { endpoint, outage, attempt });
+                self.published.insert(endpoint, folded.clone());
+                changed = true;
+            }
+            mailing.tell(*endpoint, &folded);
         }
-        if stored == Some(&folded) {
-            return false;
-        }
-        history.note(What::Published { endpoint, outage: folded.outage, attempt: folded.attempt });
-        self.published.insert(endpoint, folded);
-        true
+        changed
     }
 }
 

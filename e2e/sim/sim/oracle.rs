@@ -8,6 +8,8 @@ mod mails;
 mod rungs;
 #[path = "oracle/stock.rs"]
 mod stock;
+#[path = "oracle/told.rs"]
+mod told;
 
 use crate::{
     history::{Event, What},
@@ -20,6 +22,7 @@ pub fn judge(plan: &Plan, events: &[Event]) -> Vec<String> {
         What::Ended { why } => Some(format!("{}: the archiver ended by itself: {why}", event.at)),
         _ => None,
     });
-    let parts = [mails::judge(plan, events), stock::judge(plan, events), rungs::judge(plan, events)];
+    let parts =
+        [mails::judge(plan, events), stock::judge(plan, events), rungs::judge(plan, events), told::judge(plan, events)];
     ended.chain(parts.into_iter().flatten()).collect()
 }

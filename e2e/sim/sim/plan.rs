@@ -93,6 +93,8 @@ pub struct Plan {
     pub messages: Vec<Message>,
     pub acts: Vec<(Millis, Act)>,
     pub troubles: Vec<(usize, std::ops::Range<Millis>, Trouble)>,
+    /// When the administrators' relay is away.
+    pub relay: Vec<std::ops::Range<Millis>>,
     /// When everything is well again.
     pub healed: Millis,
     /// When everything must have been delivered.
@@ -112,8 +114,8 @@ impl Plan {
             _ => rng.u64(98..106),
         };
         let healed = days * DAY;
-        let mut plan =
-            Self { seed, endpoints, messages: vec![], acts: vec![], troubles: vec![], healed, ends: healed + DRAIN };
+        let (messages, acts, troubles, relay) = (vec![], vec![], vec![], vec![]);
+        let mut plan = Self { seed, endpoints, messages, acts, troubles, relay, healed, ends: healed + DRAIN };
         plan.talk(&mut rng);
         plan.trouble(&mut rng);
         plan.disturb(&mut rng);
@@ -210,11 +212,17 @@ impl Plan {
             };
             self.acts.push((moment(rng, whole.clone()), Act::Crash { away }));
         }
-        for _ in 0..rng.u8(0..3) {
+        for _ in 0..rng.u8(0..4) {
             let from = moment(rng, whole.clone());
             self.acts.push((from, Act::Operator { away: true }));
-            let until = (from + moment(rng, HOUR..6 * DAY)).min(self.healed);
+            let long = if rng.bool() { SECOND..MINUTE } else { HOUR..6 * DAY };
+            let until = (from + moment(rng, long)).min(self.healed);
             self.acts.push((until, Act::Operator { away: false }));
+        }
+        for _ in 0..rng.u8(0..3) {
+            let from = moment(rng, whole.clone());
+            let until = (from + moment(rng, MINUTE..2 * DAY)).min(self.healed);
+            self.relay.push(from..until);
         }
         self.acts.push((self.healed, Act::Operator { away: false }));
         for endpoint in 0..self.endpoints {
@@ -241,6 +249,17 @@ impl Plan {
     pub fn trouble_at(&self, endpoint: usize, now: Millis) -> Option<Trouble> {
         let on = |(of, when, _): &&(usize, std::ops::Range<Millis>, Trouble)| *of == endpoint && when.contains(&now);
         self.troubles.iter().find(on).map(|(_, _, trouble)| *trouble)
+    }
+
+    /// Whether the administrators' relay is away.
+    pub fn relay_is_away(&self, now: Millis) -> bool {
+        self.relay.iter().any(|when| when.contains(&now))
+    }
+
+    /// Since when it is back; `None`: it is away.
+    pub fn relay_is_back(&self, now: Millis) -> Option<Millis> {
+        let before = self.relay.iter().map(|when| when.end).filter(|end| *end <= now);
+        (!self.relay_is_away(now)).then(|| before.max().unwrap_or(0))
     }
 
     /// What an archive does with a mail that begins with `message`, when it comes for the time number `time`, from 0.

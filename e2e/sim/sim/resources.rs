@@ -20,7 +20,7 @@ pub fn read(folder: &Path, suspended: &[bool], published: &BTreeMap<usize, Retry
                           "recipients": [format!("acme@{}", host(endpoint))]});
         documents.push(json!({
             "apiVersion": "imarchive.dev/v1alpha1", "kind": "ArchivingEndpoint",
-            "metadata": {"name": name(endpoint), "uid": format!("uid-{endpoint}"), "generation": 1},
+            "metadata": {"name": name(endpoint), "uid": uid(endpoint), "generation": 1},
             "spec": {"type": "SecureSMTP", "default": endpoint == 0, "suspend": suspend,
                      "smtp": smtp},
             "status": {"accepted": {"generation": 1, "connection": {"type": "SecureSMTP", "smtp": smtp}},
@@ -41,6 +41,16 @@ pub fn read(folder: &Path, suspended: &[bool], published: &BTreeMap<usize, Retry
 /// An endpoint's name.
 pub fn name(endpoint: usize) -> String {
     format!("journal{endpoint}")
+}
+
+/// Its number, by its name.
+pub fn number(name: &str) -> usize {
+    name.trim_start_matches("journal").parse().expect("an endpoint's name")
+}
+
+/// Its UID.
+pub fn uid(endpoint: usize) -> String {
+    format!("uid-{endpoint}")
 }
 
 /// A message, as a chat server sends it.

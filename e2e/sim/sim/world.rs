@@ -42,6 +42,8 @@ struct World {
     history: Arc<History>,
     archives: Archives,
     operator: Operator,
+    /// It is asked to look at the statuses again.
+    asks: mpsc::UnboundedReceiver<()>,
     /// Seconds that the wall clock is ahead.
     ahead: Arc<AtomicI64>,
     now: Now,
@@ -62,11 +64,13 @@ struct World {
 pub async fn play(plan: Arc<Plan>, keys: Keys, home: &Path) -> Vec<Event> {
     let history = Arc::new(History::new());
     let (kill, mut kills) = mpsc::unbounded_channel();
+    let (ask, asks) = mpsc::unbounded_channel();
     let ahead = Arc::new(AtomicI64::new(0));
     let mut world = World {
         home: home.to_owned(),
         archives: Archives::new(keys, plan.clone(), history.clone(), kill),
-        operator: Operator::default(),
+        operator: Operator::new(plan.clone(), history.clone(), ask),
+        asks,
         now: clock(ahead.clone()),
         ahead,
         core: None,
@@ -97,6 +101,10 @@ pub async fn play(plan: Arc<Plan>, keys: Keys, home: &Path) -> Vec<Event> {
                 world.observe().await;
                 continue;
             }
+            Woken::Asked => {
+                world.reconcile();
+                continue;
+            }
             Woken::Ended(why) => {
                 world.history.note(What::Ended { why });
                 return world.history.events();
@@ -124,6 +132,7 @@ pub async fn play(plan: Arc<Plan>, keys: Keys, home: &Path) -> Vec<Event> {
 enum Woken {
     Time,
     Turned,
+    Asked,
     Killed,
     Ended(String),
 }
@@ -140,13 +149,17 @@ impl World {
     async fn wait(&mut self, until: Millis, kills: &mut mpsc::UnboundedReceiver<()>) -> Woken {
         let until = self.history.instant(until);
         let Some(core) = &mut self.core else {
-            sleep_until(until).await;
-            return Woken::Time;
+            return tokio::select! {
+                biased;
+                Some(()) = self.asks.recv() => Woken::Asked,
+                () = sleep_until(until) => Woken::Time,
+            };
         };
         tokio::select! {
             biased;
             Some(()) = kills.recv() => Woken::Killed,
             Ok(()) = core.turned.changed() => Woken::Turned,
+            Some(()) = self.asks.recv() => Woken::Asked,
             Some(ended) = core.tasks.join_next() => Woken::Ended(format!("{ended:?}")),
             () = sleep_until(until) => Woken::Time,
         }
@@ -199,11 +212,12 @@ impl World {
                 self.ahead.fetch_add(by, Ordering::SeqCst);
             }
             Act::Operator { away } => {
-                if self.operator.away != away {
+                if self.operator.is_away() != away {
                     self.history.note(What::OperatorAway { on: away });
                 }
-                self.operator.away = away;
+                self.operator.turn(away);
                 self.observe().await;
+                self.reconcile();
             }
         }
         None
@@ -268,7 +282,7 @@ impl World {
         let endpoints: Vec<Endpoint> = core.publish.borrow().endpoints.values().cloned().collect();
         let before = self.history.count();
         let now = (self.now)();
-        let published = self.operator.look(&core.spool, &endpoints, &self.history, now).await;
+        self.operator.look(&core.spool, &endpoints, now).await;
         for event in self.history.since(before) {
             if let What::Failed { endpoint, attempt, .. } = event.what {
                 let of = &endpoints[endpoint];
@@ -279,7 +293,12 @@ impl World {
                 self.looks[endpoint] = None;
             }
         }
-        if published {
+        self.reconcile();
+    }
+
+    /// The operator folds and publishes.
+    fn reconcile(&mut self) {
+        if self.operator.reconcile() {
             self.publish();
         }
     }

@@ -61,7 +61,7 @@ pub fn due(observed: &Observed, status: &ArchivingEndpointStatus) -> Option<Lett
     if organization.administrators.is_empty() {
         return None;
     }
-    let matter = matter(status.retry.as_ref()?)?;
+    let matter = Matter::of(status.retry.as_ref()?)?;
     let rows = &status.archivers;
     Some(Letter {
         administrators: organization.administrators.clone(),
@@ -80,13 +80,16 @@ pub fn due(observed: &Observed, status: &ArchivingEndpointStatus) -> Option<Lett
     })
 }
 
-fn matter(retry: &RetryStatus) -> Option<Matter> {
-    if let Some(last) = retry.last.as_ref().filter(|last| last.notified_at.is_none()) {
-        return Some(Matter::Ended(last.clone()));
+impl Matter {
+    /// What is news in `retry`.
+    pub fn of(retry: &RetryStatus) -> Option<Self> {
+        if let Some(last) = retry.last.as_ref().filter(|last| last.notified_at.is_none()) {
+            return Some(Self::Ended(last.clone()));
+        }
+        let rows: Vec<RetryLogRow> = retry.log.iter().filter(|row| row.notified_at.is_none()).cloned().collect();
+        let latest = rows.last()?.clone();
+        Some(Self::Failed { retry: Box::new(retry.clone()), rows, latest })
     }
-    let rows: Vec<RetryLogRow> = retry.log.iter().filter(|row| row.notified_at.is_none()).cloned().collect();
-    let latest = rows.last()?.clone();
-    Some(Matter::Failed { retry: Box::new(retry.clone()), rows, latest })
 }
 
 impl Letter {

@@ -27,7 +27,7 @@ const AT_ONCE: usize = 4;
 const FIRST: Duration = Duration::from_secs(60);
 /// The most that this grows to.
 const LONGEST: Duration = Duration::from_secs(15 * 60);
-/// When nothing is due: that the fence was opened again, say, is not told.
+/// How long a letter waits that may not go yet: nobody tells of a fence that opens.
 const LOOK: Duration = Duration::from_secs(60);
 
 /// What the notifier knows of an endpoint.
@@ -132,9 +132,10 @@ impl Notifier {
                 let sent = send(letter.clone());
                 under_way.spawn(async move { (name, letter, sent.await) });
             }
+            let next = self.next(now);
             tokio::select! {
                 () = self.wake.notified() => {}
-                () = sleep_until(self.next(now)) => {}
+                () = sleep_until(next.unwrap_or(now)), if next.is_some() => {}
                 Some(ended) = under_way.join_next() => match ended {
                     Ok((name, letter, outcome)) => self.became(&name, &letter, outcome, clock, &metrics),
                     // It broke: the operator is started anew rather than to forget a letter.
@@ -156,12 +157,11 @@ impl Notifier {
         taken.collect()
     }
 
-    /// When to look again.
-    fn next(&self, now: Instant) -> Instant {
+    /// When to look again, if a letter waits.
+    fn next(&self, now: Instant) -> Option<Instant> {
         let endpoints = self.lock();
         let waiting = endpoints.values().filter(|entry| entry.due.is_some() && !entry.sending);
-        let times = waiting.filter_map(|entry| entry.not_before).filter(|time| *time > now);
-        times.min().unwrap_or(now + LOOK).min(now + LOOK)
+        waiting.map(|entry| entry.not_before.filter(|time| *time > now).unwrap_or(now + LOOK)).min()
     }
 
     fn became(&self, name: &str, letter: &Letter, outcome: Result<Sent, Failure>, clock: Clock, metrics: &Metrics) {

@@ -1,4 +1,4 @@
-//! Of the outages: every rung on time, each attempt counted once, and the administrators told of each.
+//! Of the outages: every rung on time, and each attempt counted once.
 
 use std::collections::BTreeMap;
 
@@ -7,6 +7,7 @@ use imarchive_crds::{Retry, ladder};
 use crate::{
     history::{Event, Millis, What},
     plan::{Plan, SECOND},
+    resources::uid,
     world::SLACK,
 };
 
@@ -25,8 +26,6 @@ struct Endpoint {
     back: bool,
     /// Nothing has been tried although it could have been.
     overdue: u32,
-    /// Attempts that nobody was told of yet.
-    untold: Vec<(i64, i64)>,
     /// When each attempt failed.
     times: BTreeMap<(i64, i64), Millis>,
 }
@@ -35,7 +34,7 @@ struct Endpoint {
 pub fn judge(plan: &Plan, events: &[Event]) -> Vec<String> {
     let mut wrong = Vec::new();
     let mut endpoints: BTreeMap<usize, Endpoint> = (0..plan.endpoints).map(|of| (of, Endpoint::default())).collect();
-    let (mut started, mut away) = (0, false);
+    let mut started = 0;
     let mut jumps: Vec<(Millis, i64)> = Vec::new();
     for Event { at, what } in events {
         let mut say = |endpoint: &usize, words: String| wrong.push(format!("{at}: endpoint {endpoint}: {words}"));
@@ -50,7 +49,6 @@ pub fn judge(plan: &Plan, events: &[Event]) -> Vec<String> {
             }
             What::VolumeLost => endpoints.values_mut().for_each(|endpoint| endpoint.lose_volume(&jumps)),
             What::Suspended { endpoint, .. } => endpoints.entry(*endpoint).or_default().overdue = 0,
-            What::OperatorAway { on } => away = *on,
             What::Dialed { endpoint } => {
                 let of = endpoints.entry(*endpoint).or_default();
                 of.overdue = 0;
@@ -76,11 +74,9 @@ pub fn judge(plan: &Plan, events: &[Event]) -> Vec<String> {
                     failed: Some((*outage, *attempt, *at)),
                     highest: is,
                     published: of.published,
-                    untold: std::mem::take(&mut of.untold),
                     times: std::mem::take(&mut of.times),
                     ..Endpoint::default()
                 };
-                of.untold.push(is);
                 of.times.insert(is, *at);
             }
             What::Recovered { endpoint, outage } => {
@@ -92,10 +88,6 @@ pub fn judge(plan: &Plan, events: &[Event]) -> Vec<String> {
                     );
                 }
                 of.highest = (*outage, 0);
-                // What nobody was there to read is not told any more: the end of the outage is.
-                if away {
-                    of.untold.clear();
-                }
             }
             What::Published { endpoint, outage, attempt } => {
                 let of = endpoints.entry(*endpoint).or_default();
@@ -103,10 +95,6 @@ pub fn judge(plan: &Plan, events: &[Event]) -> Vec<String> {
                     say(endpoint, format!("what was published went back from {:?}", of.published));
                 }
                 of.published = (*outage, *attempt);
-            }
-            What::Notified { endpoint, outage, attempt } => {
-                let of = endpoints.entry(*endpoint).or_default();
-                of.untold.retain(|untold| untold != &(*outage, *attempt));
             }
             What::Overdue { endpoint } => {
                 let of = endpoints.entry(*endpoint).or_default();
@@ -122,9 +110,6 @@ pub fn judge(plan: &Plan, events: &[Event]) -> Vec<String> {
         }
     }
     for (endpoint, of) in &endpoints {
-        if let Some((outage, attempt)) = of.untold.first() {
-            wrong.push(format!("endpoint {endpoint}: nobody was told of attempt {attempt} of outage {outage}"));
-        }
         if of.failed.is_some() || of.published.1 > 0 {
             wrong.push(format!("endpoint {endpoint}: an outage is not over after all"));
         }
@@ -141,7 +126,6 @@ impl Endpoint {
     /// The archiver goes on from what was published: in the outage that ran by that, or before the next.
     fn lose_volume(&mut self, jumps: &[(Millis, i64)]) {
         self.overdue = 0;
-        self.untold.clear();
         let (outage, attempt) = self.published;
         self.dialed_since = false;
         if attempt > 0 {
@@ -158,5 +142,5 @@ impl Endpoint {
 
 /// How long after an attempt the next one comes.
 pub fn rung(endpoint: usize, attempt: i64) -> Millis {
-    ladder::delay(&Retry::default(), attempt as u32, &format!("uid-{endpoint}")).as_millis() as Millis
+    ladder::delay(&Retry::default(), attempt as u32, &uid(endpoint)).as_millis() as Millis
 }
