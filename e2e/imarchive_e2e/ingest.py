@@ -6,9 +6,11 @@ import json
 import socket
 import ssl
 import time
+from collections.abc import Iterable
 from dataclasses import dataclass
 
-from .node import Failed, kubectl, token
+from .books import Sent
+from .node import Failed, eventually, kubectl, token
 
 PORT = 443
 TOKEN_SECONDS = 1800  # kubectl's last an hour; a long run asks again in time
@@ -67,6 +69,15 @@ class Client:
     def post(self, messages: dict | list[dict]) -> Answer:
         return self.send("POST", "/v1/messages", json.dumps(messages).encode(), {"Content-Type": JSON})
 
+    def hand_in(self, messages: Iterable[dict], sent: Sent | None = None) -> None:
+        """All of them are taken, which `sent` notes."""
+        messages = list(messages)
+        answer = self.post(messages)
+        if answer.status != 200:
+            raise Failed(f"{len(messages)} messages: {answer.status} {answer.body}")
+        if sent is not None:
+            sent.add_all(messages)
+
     def post_lines(self, lines: list[bytes]) -> Answer:
         """NDJSON, compressed."""
         body = gzip.compress(b"\n".join(lines) + b"\n", 6)
@@ -74,6 +85,10 @@ class Client:
 
     def books(self) -> dict[str, int]:
         return self.get("/v1/books").body
+
+    def drained(self, patience: float = 90) -> None:
+        """Waits until nothing waits any more."""
+        eventually(lambda: self.books()["waiting"] == 0, patience, "all is delivered")
 
     def get(self, path: str) -> Answer:
         answer = self.send("GET", path)

@@ -71,6 +71,11 @@ def get(kind: str, name: str, namespace: str) -> dict:
     return json.loads(kubectl("get", kind, name, "-n", namespace, "-o", "json"))
 
 
+def retry(endpoint: str, namespace: str) -> dict:
+    """What its status says of an outage."""
+    return get("archivingendpoint", endpoint, namespace)["status"].get("retry") or {}
+
+
 def merge(kind: str, name: str, namespace: str, change: dict) -> None:
     """What `kubectl edit` does."""
     kubectl("patch", kind, name, "-n", namespace, "--type=merge", "-p", json.dumps(change))

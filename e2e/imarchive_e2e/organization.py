@@ -56,6 +56,9 @@ class Organization:
     def condition(self, kind: str, name: str, condition: str) -> dict:
         return node.condition(self.get(kind, name), condition)
 
+    def retry(self, endpoint: str) -> dict:
+        return node.retry(endpoint, self.name)
+
     def wait(self, what: str, condition: str = "Ready", seconds: int = PATIENCE) -> None:
         self.kubectl("wait", what, f"--for=condition={condition}", f"--timeout={seconds}s")
 

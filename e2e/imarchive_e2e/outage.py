@@ -44,7 +44,7 @@ def climb(namespace: str, endpoint: str) -> list[dict]:
     with step(f"{endpoint} is tried, rung by rung") as running:
 
         def enough() -> list[dict] | None:
-            tries = retry(namespace, endpoint).get("log", [])
+            tries = node.retry(endpoint, namespace).get("log", [])
             running.say(f"{endpoint} was tried {len(tries)} of {TRIES} times")
             return tries if len(tries) >= TRIES else None
 
@@ -57,7 +57,7 @@ def mailed(namespace: str, endpoint: str, tries: list[dict]) -> list[Notice]:
     with step("the administrator is mailed at each of them") as running:
 
         def told() -> bool:
-            rows = retry(namespace, endpoint).get("log", [])
+            rows = node.retry(endpoint, namespace).get("log", [])
             return all("notifiedAt" in row for row in rows[: len(tries)])
 
         node.eventually(told, 90, "each try is told")
@@ -78,10 +78,6 @@ def over(namespace: str, endpoint: str) -> None:
             lambda: [mail for mail in of(namespace, endpoint) if mail.is_end], 90, "the mail of the end", pause=1
         )
         running.done(ends[-1].subject)
-
-
-def retry(namespace: str, endpoint: str) -> dict:
-    return node.get("archivingendpoint", endpoint, namespace)["status"].get("retry") or {}
 
 
 def describe(namespace: str, endpoint: str, tries: list[dict]) -> None:

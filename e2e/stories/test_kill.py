@@ -50,10 +50,7 @@ def under_load(client: Client, chat: Chat, sent: Sent) -> Iterator[None]:
     def talk() -> None:
         try:
             while not stop.is_set():
-                messages = list(chat.working_day(7))
-                answer = client.post(messages)
-                assert answer.status == 200, answer.body
-                sent.add_all(messages)
+                client.hand_in(chat.working_day(7), sent)
         except BaseException as failure:  # noqa: BLE001  # whatever it is belongs to the test
             failures.append(failure)
 
@@ -65,10 +62,6 @@ def under_load(client: Client, chat: Chat, sent: Sent) -> Iterator[None]:
         stop.set()
         talking.join(120)
     assert failures == []
-
-
-def drained(client: Client) -> None:
-    node.eventually(lambda: client.books()["waiting"] == 0, 120, "all is delivered")
 
 
 def more_mails(login: str, number: int) -> None:
@@ -91,7 +84,7 @@ def test_what_was_acknowledged_is_delivered_although_the_archiver_is_killed(orga
         for _ in range(KILLS):
             more_mails(organization.login, 3)
             kill(organization)
-    drained(client)
+    client.drained(120)
     books = client.books()
     assert books["acknowledged"] == len(sent)
     assert books["delivered"] + books["excluded"] == len(sent)
@@ -118,7 +111,7 @@ def answers_lost(port: int, after: int) -> Iterator[None]:
 
 def test_a_mail_whose_answer_was_lost_comes_again_byte_for_byte(organization, chat, sent):
     client = organization.client()
-    drained(client)
+    client.drained(120)
     before = archives.count(vault_of(organization))
     with answers_lost(465, after=LARGE // 2):
         # Larger than what the connection carried before, so that only the answer to this mail is lost.
@@ -128,7 +121,7 @@ def test_a_mail_whose_answer_was_lost_comes_again_byte_for_byte(organization, ch
         node.eventually(lambda: archives.count(vault_of(organization)) > before, 60, "the first copy", pause=0.1)
         assert client.books()["waiting"] == 1
         kill(organization)
-    drained(client)
+    client.drained(120)
     findings = findings_of(organization, sent)
     assert findings.problems == []
     assert findings.repeated_mails >= 1

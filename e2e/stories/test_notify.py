@@ -34,17 +34,8 @@ def archiver_for(*administrators: str) -> dict:
     return found
 
 
-def say(client, chat, number: int) -> None:
-    answer = client.post(list(chat.working_day(number)))
-    assert answer.status == 200, answer.body
-
-
-def retry(organization) -> dict:
-    return organization.get("archivingendpoint", "journal")["status"].get("retry") or {}
-
-
 def untold(organization) -> list[int]:
-    return [row["attempt"] for row in retry(organization).get("log", []) if "notifiedAt" not in row]
+    return [row["attempt"] for row in organization.retry("journal").get("log", []) if "notifiedAt" not in row]
 
 
 def notified(organization) -> dict:
@@ -77,27 +68,27 @@ def attempts_told(notices: list[Notice]) -> set[int]:
 
 
 def tried(organization, times: int) -> None:
-    node.eventually(lambda: len(retry(organization).get("log", [])) >= times, 90, f"{times} attempts")
+    node.eventually(lambda: len(organization.retry("journal").get("log", [])) >= times, 90, f"{times} attempts")
 
 
 def recovered(organization) -> None:
     archives.command("resume", ARCHIVE)
-    node.eventually(lambda: retry(organization).get("attempt") == 0, 90, "the outage is over")
+    node.eventually(lambda: organization.retry("journal").get("attempt") == 0, 90, "the outage is over")
 
 
 def test_before_anything_failed_there_is_nothing_to_tell(organization, client, chat):
-    say(client, chat, 10)
-    node.eventually(lambda: client.books()["waiting"] == 0, 60, "all is delivered")
+    client.hand_in(chat.working_day(10))
+    client.drained()
     assert notified(organization) == {}
     assert mails() == []
 
 
 def test_each_failed_attempt_is_a_mail_with_the_facts_in_the_administrators_mailbox(organization, client, chat):
     archives.command("pause", ARCHIVE)
-    say(client, chat, 20)
+    client.hand_in(chat.working_day(20))
     tried(organization, 3)
     node.eventually(lambda: attempts_told(failures()) >= {1, 2, 3}, 60, "mails of three attempts")
-    first, outage = failures()[0], retry(organization)
+    first, outage = failures()[0], organization.retry("journal")
     since = outage["firstFailureAt"].replace("T", " ").replace("Z", " UTC")
     assert first.subject == (
         f"imarchive: {organization.name}/journal cannot be delivered to since {since[:16]} UTC (attempt 1)"
@@ -121,10 +112,10 @@ def test_the_status_says_when_each_was_mailed(organization):
 
 def test_while_the_relay_is_down_the_condition_says_so_and_the_ladder_goes_on(organization):
     archives.command("pause", RELAY)
-    before = retry(organization)["attempt"]
+    before = organization.retry("journal")["attempt"]
     said = notified_is(organization, "False", "RelayFailed", 90)
     assert "Connect: Connection refused" in said["message"] and "notify.*" in said["message"]
-    node.eventually(lambda: retry(organization)["attempt"] >= before + 3, 90, "three more attempts")
+    node.eventually(lambda: organization.retry("journal")["attempt"] >= before + 3, 90, "three more attempts")
     assert untold(organization)
     ready = organization.condition("archivingendpoint", "journal", "Ready")
     assert ready["status"] == "True", "whether anybody can be mailed is no matter of deliveries"
@@ -143,14 +134,14 @@ def test_when_the_archive_is_back_the_end_is_a_mail_too(organization, client):
     assert re.search(r"is delivered to again, after .+ \(\d+ attempts\)", end.subject)
     assert "Messages of Acme are delivered to the archive journal again." in end.facts
     assert re.search(r"Waited: \d+ messages when it ended; they are being delivered", end.facts)
-    node.eventually(lambda: "notifiedAt" in retry(organization)["last"], 30, "the end is on the record as told")
-    node.eventually(lambda: client.books()["waiting"] == 0, 60, "all is delivered")
+    node.eventually(lambda: "notifiedAt" in organization.retry("journal")["last"], 30, "the end is on the record as told")
+    client.drained()
 
 
 def test_without_administrators_the_condition_says_that_nobody_is_told(organization, client, chat):
     organization.apply(archiver_for())
     archives.command("pause", ARCHIVE)
-    say(client, chat, 5)
+    client.hand_in(chat.working_day(5))
     said = notified_is(organization, "False", "NoAdministrators")
     assert "spec.organization.administrators" in said["message"]
     organization.apply(archiver_for(ADMINISTRATOR))
@@ -162,7 +153,7 @@ def test_without_a_relay_the_condition_says_that_nobody_is_mailed(organization, 
     try:
         node.install_chart(archives.authority())
         archives.command("pause", ARCHIVE)
-        say(client, chat, 5)
+        client.hand_in(chat.working_day(5))
         said = notified_is(organization, "False", "NoRelay", 90)
         assert "notify.host" in said["message"]
     finally:
@@ -204,13 +195,13 @@ def test_a_corrected_password_of_the_relay_is_used_without_a_restart(
     right = (credentials / "password").read_text()
     (credentials / "password").write_text("not the password")
     archives.command("pause", ARCHIVE)
-    say(client, chat, 5)
+    client.hand_in(chat.working_day(5))
     said = notified_is(organization, "False", "RelayFailed")
     assert "Auth: 535" in said["message"]
     (credentials / "password").write_text(right)
     notified_is(organization, "True", "Told", AGAIN)
     recovered(organization)
-    node.eventually(lambda: "notifiedAt" in retry(organization)["last"], 60, "the end is told")
+    node.eventually(lambda: "notifiedAt" in organization.retry("journal")["last"], 60, "the end is told")
     log = operator.log.read_text()
     assert operator.ends == [] and right not in log and ADMINISTRATOR not in log
 
@@ -221,7 +212,7 @@ def test_a_leader_that_is_killed_before_it_wrote_that_it_mailed_leaves_it_to_the
     archives.empty(ADMINISTRATOR)
     killed = kill_at_the_first_note(operator)
     archives.command("pause", ARCHIVE)
-    say(client, chat, 5)
+    client.hand_in(chat.working_day(5))
     node.eventually(lambda: killed, 60, "it is killed between the mail and the status")
     node.eventually(lambda: attempts_told(failures()[1:]) >= {1}, 120, "its next life mails the attempt again")
     node.eventually(lambda: 1 not in untold(organization), 60, "the attempt is on the record as told")

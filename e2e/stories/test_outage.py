@@ -18,35 +18,20 @@ def story(organization):
     archives.command("start", "postfix")  # whatever became of the story
 
 
-def say(client, chat, sent, number: int) -> None:
-    messages = list(chat.working_day(number))
-    answer = client.post(messages)
-    assert answer.status == 200, answer.body
-    sent.add_all(messages)
-
-
-def retry(organization) -> dict:
-    return organization.get("archivingendpoint", "journal")["status"].get("retry") or {}
-
-
 def delivering(organization) -> dict:
     return organization.condition("archivingendpoint", "journal", "Delivering")
 
 
-def drained(client) -> None:
-    node.eventually(lambda: client.books()["waiting"] == 0, 90, "all is delivered")
-
-
 def test_before_the_outage_messages_are_delivered(organization, client, chat, sent):
-    say(client, chat, sent, 20)
-    drained(client)
+    client.hand_in(chat.working_day(20), sent)
+    client.drained()
     assert delivering(organization)["status"] == "True"
 
 
 def test_messages_are_taken_while_the_archive_is_stopped(client, chat, sent):
     archives.command("stop", "postfix")
     for _ in range(3):
-        say(client, chat, sent, 20)
+        client.hand_in(chat.working_day(20), sent)
     assert client.books()["waiting"] > 0
 
 
@@ -58,8 +43,8 @@ def test_the_endpoint_says_that_it_does_not_deliver_and_why(organization):
 
 
 def test_each_retry_is_on_the_record_with_what_went_wrong(organization):
-    node.eventually(lambda: len(retry(organization).get("log", [])) >= 3, 90, "three tries in status.retry.log")
-    outage = retry(organization)
+    node.eventually(lambda: len(organization.retry("journal").get("log", [])) >= 3, 90, "three tries in status.retry.log")
+    outage = organization.retry("journal")
     assert [row["attempt"] for row in outage["log"]][:3] == [1, 2, 3]
     assert {row["reason"] for row in outage["log"]} == {"ConnectRefused"}
     assert outage["firstFailureAt"] and outage["nextAttemptAt"] and outage["giveUpAt"]
@@ -67,7 +52,7 @@ def test_each_retry_is_on_the_record_with_what_went_wrong(organization):
 
 def test_once_the_archive_is_back_all_is_delivered_and_the_books_close(organization, client, sent):
     archives.command("start", "postfix")
-    drained(client)
+    client.drained()
     books = client.books()
     assert books["delivered"] + books["excluded"] == books["acknowledged"] == len(sent)
     node.eventually(lambda: delivering(organization)["status"] == "True", 60, "Delivering is True")

@@ -43,22 +43,15 @@ def began(organization, client, chat, sent) -> dict:
 
 
 def say(client, chat, sent) -> None:
-    messages = list(chat.working_day(10))
     client.close()
-    answer = client.post(messages)
-    assert answer.status == 200, answer.body
-    sent.add_all(messages)
-
-
-def retry(organization) -> dict:
-    return organization.get("archivingendpoint", "journal")["status"].get("retry") or {}
+    client.hand_in(chat.working_day(10), sent)
 
 
 def further(organization, more: int) -> dict:
     """The outage once it was tried so many times more."""
-    before = retry(organization).get("attempt", 0)
-    node.eventually(lambda: retry(organization).get("attempt", 0) >= before + more, 120, f"{more} more attempts")
-    return retry(organization)
+    before = organization.retry("journal").get("attempt", 0)
+    node.eventually(lambda: organization.retry("journal").get("attempt", 0) >= before + more, 120, f"{more} more attempts")
+    return organization.retry("journal")
 
 
 def is_the_same(now: dict, began: dict) -> None:
@@ -87,16 +80,16 @@ def test_an_archive_that_is_back_and_refuses_the_login_is_the_same_outage(organi
     archives.command("resume", ARCHIVE)
 
     def refused() -> bool:
-        return retry(organization)["log"][-1].get("reason") == "AuthRejected"
+        return organization.retry("journal")["log"][-1].get("reason") == "AuthRejected"
 
     node.eventually(refused, 60, "the login is refused")
-    is_the_same(retry(organization), began)
+    is_the_same(organization.retry("journal"), began)
 
 
 def test_with_the_right_password_again_all_is_delivered_and_the_books_close(organization, client, sent):
     organization.apply(secret_of("journal", organization.login))
     client.close()
-    node.eventually(lambda: client.books()["waiting"] == 0, KUBELET, "all is delivered")
+    client.drained(KUBELET)
     books = client.books()
     assert books["delivered"] + books["excluded"] == books["acknowledged"] == len(sent)
     found = audited(sent, Policy.read(organization.name), {"journal": organization.login}, repeats_allowed=False)
@@ -104,8 +97,8 @@ def test_with_the_right_password_again_all_is_delivered_and_the_books_close(orga
 
 
 def test_the_outage_is_told_as_one_and_each_attempt_of_it_was_mailed(organization, began):
-    node.eventually(lambda: (retry(organization).get("last") or {}).get("notifiedAt"), 90, "its end is told")
-    last = retry(organization)["last"]
+    node.eventually(lambda: (organization.retry("journal").get("last") or {}).get("notifiedAt"), 90, "its end is told")
+    last = organization.retry("journal")["last"]
     assert (last["outage"], last["firstFailureAt"]) == (began["outage"], began["firstFailureAt"])
     subjects = [mail.subject for mail in administrator.notices(ADMINISTRATOR)]
     ends = [subject for subject in subjects if "is delivered to again" in subject]

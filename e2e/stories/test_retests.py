@@ -49,10 +49,8 @@ def record(organization, without_pods):
 
 
 def deliver(client, chat, sent, number: int) -> None:
-    messages = list(chat.working_day(number))
-    assert client.post(messages).status == 200
-    sent.add_all(messages)
-    node.eventually(lambda: client.books()["waiting"] == 0, 90, "all is delivered")
+    client.hand_in(chat.working_day(number), sent)
+    client.drained()
 
 
 def status(organization, name: str) -> dict:

@@ -27,9 +27,7 @@ def story(organization):
 def spool(organization, story, chat, sent):
     """The claim, with messages that wait in it."""
     client = organization.client()
-    messages = list(chat.working_day(30))
-    assert client.post(messages).status == 200
-    sent.add_all(messages)
+    client.hand_in(chat.working_day(30), sent)
     return organization.find(CLAIM)
 
 

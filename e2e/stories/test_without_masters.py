@@ -34,8 +34,8 @@ def container(organization) -> Container:
 @pytest.fixture(scope="class")
 def alone(container: Container, client: Client, chat: Chat, sent: Sent) -> Iterator[None]:
     """Once the chat system has its token the masters are gone; afterwards they are back, whatever became of the story."""
-    say(client, chat, sent)
-    drained(client)
+    client.hand_in(chat.working_day(10), sent)
+    client.drained()
     replicas = node.get("deployment", "imarchive-operator", SYSTEM)["spec"]["replicas"]
     try:
         scale(0)
@@ -53,17 +53,6 @@ def alone(container: Container, client: Client, chat: Chat, sent: Sent) -> Itera
 
 def scale(replicas: int) -> None:
     node.kubectl("scale", OPERATOR, "-n", SYSTEM, f"--replicas={replicas}")
-
-
-def say(client: Client, chat: Chat, sent: Sent) -> None:
-    messages = list(chat.working_day(10))
-    answer = client.post(messages)
-    assert answer.status == 200, answer.body
-    sent.add_all(messages)
-
-
-def drained(client: Client) -> None:
-    node.eventually(lambda: client.books()["waiting"] == 0, 90, "all is delivered")
 
 
 def with_unknown_key(client: Client) -> Answer:
@@ -84,8 +73,8 @@ class TestAlone:
             node.kubectl("get", "namespaces", "--request-timeout=5s")
 
     def test_messages_are_taken_and_delivered(self, client, chat, sent):
-        say(client, chat, sent)
-        drained(client)
+        client.hand_in(chat.working_day(10), sent)
+        client.drained()
 
     def test_a_token_of_an_unknown_key_is_to_be_shown_again_later(self, client):
         # What the API server published a moment ago is not asked for again.
@@ -106,16 +95,16 @@ class TestAlone:
 
         node.eventually(why, 30, "a try has failed")
         archives.command("start", "postfix")
-        drained(client)
+        client.drained()
 
     def test_its_container_restarts_and_it_goes_on(self, client, chat, sent, container):
         archives.command("stop", "postfix")
-        say(client, chat, sent)
+        client.hand_in(chat.working_day(10), sent)
         container.kill()
-        say(client, chat, sent)
+        client.hand_in(chat.working_day(10), sent)
         assert client.books()["acknowledged"] == len(sent)
         archives.command("start", "postfix")
-        drained(client)
+        client.drained()
 
 
 def test_when_they_return_the_statuses_say_what_happened(organization, client, sent):
@@ -136,8 +125,8 @@ def test_a_token_of_an_unknown_key_is_refused_then(client):
 
 
 def test_they_go_on_together(client, chat, sent):
-    say(client, chat, sent)
-    drained(client)
+    client.hand_in(chat.working_day(10), sent)
+    client.drained()
     assert client.books()["acknowledged"] == len(sent)
 
 
