@@ -11,6 +11,8 @@ mod archive;
 mod core;
 #[path = "sim/history.rs"]
 mod history;
+#[path = "sim/lookout.rs"]
+mod lookout;
 #[path = "sim/mailing.rs"]
 mod mailing;
 #[path = "sim/mutations.rs"]

@@ -14,7 +14,6 @@ use archiver::{
     now::Now,
     spool::tries,
 };
-use imarchive_crds::ladder;
 use jiff::Timestamp;
 use serde_json::{Value, json};
 use tokio::{
@@ -26,13 +25,12 @@ use crate::{
     archive::{Archives, Keys},
     core::Core,
     history::{Copy, Event, History, Millis, What},
+    lookout::Lookout,
     operator::Operator,
-    plan::{Act, HOUR, MINUTE, Plan, SECOND},
+    plan::{Act, Plan, SECOND},
     resources,
 };
 
-/// After a rung is over, how long it may take until it is seen at the archive.
-pub const SLACK: Millis = 2 * MINUTE;
 /// Between a kill by the plan of a mail, and the next start.
 const RESTART: Millis = 7 * SECOND;
 
@@ -54,10 +52,7 @@ struct World {
     unanswered: Vec<usize>,
     /// Answered with 200 by this volume.
     acknowledged: Vec<usize>,
-    /// When an endpoint's next attempt is looked for.
-    looks: Vec<Option<Millis>>,
-    /// When its archiver could first make it.
-    able: Vec<Millis>,
+    lookout: Lookout,
 }
 
 /// Plays `plan` in `home`, to its end.
@@ -78,8 +73,7 @@ pub async fn play(plan: Arc<Plan>, keys: Keys, home: &Path) -> Vec<Event> {
         suspended: vec![false; plan.endpoints],
         unanswered: vec![],
         acknowledged: vec![],
-        looks: vec![None; plan.endpoints],
-        able: vec![0; plan.endpoints],
+        lookout: Lookout::new(plan.endpoints),
         plan,
         history,
     };
@@ -89,7 +83,7 @@ pub async fn play(plan: Arc<Plan>, keys: Keys, home: &Path) -> Vec<Event> {
     let mut restart = Some(0);
     loop {
         let act = acts.peek().map(|(at, _)| *at);
-        let look = world.looks.iter().flatten().min().copied();
+        let look = world.lookout.next();
         let next = [act, look, restart, Some(plan.ends)].into_iter().flatten().min().unwrap_or(plan.ends);
         match world.wait(next, &mut kills).await {
             Woken::Killed => {
@@ -180,7 +174,7 @@ impl World {
             Act::Suspend { endpoint, on } => {
                 self.history.note(What::Suspended { endpoint, on });
                 self.suspended[endpoint] = on;
-                self.able[endpoint] = self.history.now();
+                self.lookout.is_able(endpoint, self.history.now());
                 self.publish();
             }
             Act::Crash { away } => {
@@ -200,11 +194,7 @@ impl World {
                 self.generation += 1;
                 self.acknowledged.clear();
                 self.operator.forget_archiver();
-                let now = self.history.now();
-                for (endpoint, look) in self.looks.iter_mut().enumerate() {
-                    let published = self.operator.published.get(&endpoint).filter(|retry| retry.attempt > 0);
-                    *look = published.map(|_| now + 26 * HOUR);
-                }
+                self.lookout.lose_volume(self.history.now(), &self.operator.published);
                 return Some(RESTART);
             }
             Act::Clock { by } => {
@@ -233,8 +223,7 @@ impl World {
         let tokens = self.home.join("tokens");
         self.core = Some(Core::start(&self.volume(), &tokens, resources, client, self.now.clone()).await);
         self.history.note(What::Started { generation: self.generation });
-        let now = self.history.now();
-        self.able.fill(now);
+        (0..self.plan.endpoints).for_each(|endpoint| self.lookout.is_able(endpoint, self.history.now()));
         self.observe().await;
         self.post().await;
     }
@@ -283,16 +272,7 @@ impl World {
         let before = self.history.count();
         let now = (self.now)();
         self.operator.look(&core.spool, &endpoints, now).await;
-        for event in self.history.since(before) {
-            if let What::Failed { endpoint, attempt, .. } = event.what {
-                let of = &endpoints[endpoint];
-                let delay = ladder::delay(&of.retry, attempt as u32, &of.uid).as_millis() as Millis;
-                self.looks[endpoint] = Some(event.at + delay + SLACK);
-            }
-            if let What::Recovered { endpoint, .. } = event.what {
-                self.looks[endpoint] = None;
-            }
-        }
+        self.history.since(before).iter().for_each(|event| self.lookout.see(event, &endpoints));
         self.reconcile();
     }
 
@@ -318,19 +298,8 @@ impl World {
 
     /// Looks whether an attempt was made whose time has come.
     async fn look_for_attempts(&mut self, now: Millis) {
-        let due: Vec<usize> =
-            (0..self.plan.endpoints).filter(|endpoint| self.looks[*endpoint].is_some_and(|at| at <= now)).collect();
-        for endpoint in due {
-            let last = self.history.last_dial(endpoint).unwrap_or(0);
-            let looked = self.looks[endpoint].unwrap_or(now);
-            // Seen since about the failure: another look is planned when that attempt fails.
-            if last + 2 * SLACK + 15 * MINUTE >= looked {
-                self.looks[endpoint] = Some(now + 30 * MINUTE);
-                continue;
-            }
-            self.looks[endpoint] = Some(now + 30 * MINUTE);
-            let able = self.able[endpoint] + SLACK <= now && !self.suspended[endpoint];
-            let Some(core) = self.core.as_ref().filter(|_| able) else { continue };
+        for endpoint in self.lookout.missing(now, &self.history) {
+            let Some(core) = self.core.as_ref().filter(|_| !self.suspended[endpoint]) else { continue };
             let (name, wall) = (resources::name(endpoint), (self.now)());
             let waits = core.spool.read(move |connection| tries::due(connection, &name, wall, 1)).await;
             if !waits.expect("readable").is_empty() {

@@ -6,9 +6,9 @@ use imarchive_crds::{Retry, ladder};
 
 use crate::{
     history::{Event, Millis, What},
+    lookout::SLACK,
     plan::{Plan, SECOND},
     resources::uid,
-    world::SLACK,
 };
 
 /// What is known of an endpoint at a point of its history.
