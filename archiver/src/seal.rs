@@ -23,19 +23,18 @@ use crate::{
         Spool, WriteError,
         append::OpenCopy,
         batch::{self, Sealing},
-        open::{self, open_copies},
+        open,
     },
     window::{self, Member, Ticks, cut},
 };
 
+mod found;
 pub(crate) mod prepare;
 
 use prepare::{Prepared, prepare};
 
 /// How often windows are looked at when none is known to end sooner.
 const IDLE: Duration = Duration::from_secs(3600);
-/// Copies that are read at once at start.
-const READ: i64 = 5_000;
 /// Windows that are closed at once; new messages find their windows in between.
 const WINDOWS: usize = 256;
 /// Batches that are sealed in one commit: one fsync for all of them.
@@ -79,47 +78,15 @@ impl Sealer {
         let seen = resources.borrow().clone();
         let (strays, ready) = (Vec::new(), Vec::new());
         let mut sealer = Self { spool, resources, seen, unsettled: true, now, windows, strays, ready, tell };
-        if let Err(error) = sealer.rebuild().await {
+        let spool = sealer.spool.clone();
+        if let Err(error) = found::in_order(&spool, |copy| sealer.take(copy)).await {
             warn!(%error, "the copies in no batch cannot be read in order; they are read one by one");
-            sealer.salvage().await?;
+            sealer.strays.clear();
+            sealer.ready.clear();
+            *sealer.windows.lock() = window::Windows::default();
+            found::what_is_readable(&spool, |copy| sealer.take(copy)).await?;
         }
         Ok(sealer)
-    }
-
-    /// Takes every copy in no batch into its window, some at a time: a million of them must not be in memory at once.
-    async fn rebuild(&mut self) -> rusqlite::Result<()> {
-        let mut after = (String::new(), i64::MIN);
-        loop {
-            let from = after.clone();
-            let read = move |connection: &_| open_copies(connection, (&from.0, from.1), READ);
-            let copies = self.spool.read(read).await?;
-            let Some(last) = copies.last() else { return Ok(()) };
-            after = (last.endpoint.as_deref().unwrap_or_default().to_owned(), last.seq);
-            copies.into_iter().for_each(|copy| self.take(copy));
-        }
-    }
-
-    /// The same of a damaged spool: what can be read is delivered, and what cannot is named by fsck.
-    async fn salvage(&mut self) -> rusqlite::Result<()> {
-        self.strays.clear();
-        self.ready.clear();
-        *self.windows.lock() = window::Windows::default();
-        let last = self.spool.read(open::last).await?;
-        for first in (0..=last).step_by(READ as usize) {
-            let read = self.spool.read(move |connection| open::salvage(connection, first, READ)).await;
-            let copies = match read {
-                Ok(copies) => copies,
-                Err(_) => {
-                    let each = move |connection: &rusqlite::Connection| {
-                        let one = |seq| open::salvage(connection, seq, 1).unwrap_or_default();
-                        Ok((first..first + READ).flat_map(one).collect())
-                    };
-                    self.spool.read(each).await?
-                }
-            };
-            copies.into_iter().for_each(|copy| self.take(copy));
-        }
-        Ok(())
     }
 
     /// Takes new copies into windows, and seals the windows that end, until the ingest is gone.
