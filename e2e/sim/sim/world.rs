@@ -47,6 +47,8 @@ struct World {
     now: Now,
     core: Option<Core>,
     generation: u32,
+    /// The next archiver finds an empty volume.
+    new: bool,
     suspended: Vec<bool>,
     /// Sent, and not answered with 200 yet.
     unanswered: Vec<usize>,
@@ -70,6 +72,7 @@ pub async fn play(plan: Arc<Plan>, keys: Keys, home: &Path) -> Vec<Event> {
         ahead,
         core: None,
         generation: 0,
+        new: false,
         suspended: vec![false; plan.endpoints],
         unanswered: vec![],
         acknowledged: vec![],
@@ -193,8 +196,7 @@ impl World {
                 std::fs::remove_dir_all(self.volume()).expect("removed");
                 self.generation += 1;
                 self.acknowledged.clear();
-                self.operator.forget_archiver();
-                self.lookout.lose_volume(self.history.now(), &self.operator.published);
+                self.new = true;
                 return Some(RESTART);
             }
             Act::Clock { by } => {
@@ -216,6 +218,10 @@ impl World {
     async fn start(&mut self) {
         if self.core.is_some() {
             return;
+        }
+        if std::mem::take(&mut self.new) {
+            self.operator.forget_archiver();
+            self.lookout.lose_volume(self.history.now(), &self.operator.published);
         }
         let folder = self.home.join("resources");
         let resources = resources::read(&folder, &self.suspended, &self.operator.published);

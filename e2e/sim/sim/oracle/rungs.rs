@@ -34,7 +34,7 @@ struct Endpoint {
 pub fn judge(plan: &Plan, events: &[Event]) -> Vec<String> {
     let mut wrong = Vec::new();
     let mut endpoints: BTreeMap<usize, Endpoint> = (0..plan.endpoints).map(|of| (of, Endpoint::default())).collect();
-    let mut started = 0;
+    let (mut started, mut new) = (0, false);
     let mut jumps: Vec<(Millis, i64)> = Vec::new();
     for Event { at, what } in events {
         let mut say = |endpoint: &usize, words: String| wrong.push(format!("{at}: endpoint {endpoint}: {words}"));
@@ -42,12 +42,15 @@ pub fn judge(plan: &Plan, events: &[Event]) -> Vec<String> {
             What::Started { .. } => {
                 started = *at;
                 endpoints.values_mut().for_each(|endpoint| endpoint.overdue = 0);
+                if std::mem::take(&mut new) {
+                    endpoints.values_mut().for_each(|endpoint| endpoint.lose_volume(&jumps));
+                }
             }
             What::Clock { by } => {
                 jumps.push((*at, *by));
                 endpoints.values_mut().for_each(|endpoint| endpoint.jump(*by));
             }
-            What::VolumeLost => endpoints.values_mut().for_each(|endpoint| endpoint.lose_volume(&jumps)),
+            What::VolumeLost => new = true,
             What::Suspended { endpoint, .. } => endpoints.entry(*endpoint).or_default().overdue = 0,
             What::Dialed { endpoint } => {
                 let of = endpoints.entry(*endpoint).or_default();

@@ -40,7 +40,7 @@ pub fn judge(plan: &Plan, events: &[Event]) -> Vec<String> {
                 back = (!on).then_some(*at);
                 endpoints.values_mut().for_each(|endpoint| endpoint.known.clear());
             }
-            // What nobody was there to read is gone with it.
+            // What nobody was there to read may be gone with it.
             What::VolumeLost if back.is_none() => endpoints.values_mut().for_each(|endpoint| endpoint.untold.clear()),
             What::Failed { endpoint, outage, attempt, .. } => {
                 endpoints.entry(*endpoint).or_default().happens((*outage, Some(*attempt)), *at);
