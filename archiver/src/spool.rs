@@ -96,11 +96,7 @@ impl Spool {
         let file = folder.join("spool.db");
         let database = |error| OpenError::Database(folder.to_owned(), error);
         let writer = Connection::open(&file).map_err(database)?;
-        let uuid = schema::prepare(&writer).map_err(database)?.map_err(|needs| OpenError::Newer {
-            path: folder.to_owned(),
-            needs,
-            knows: schema::FORMAT,
-        })?;
+        let uuid = schema::prepare(&writer).map_err(database)?.map_err(|needs| OpenError::newer(folder, needs))?;
         let (told, space) = watch::channel(Space::default());
         let mut upkeep = Upkeep::new(&writer, folder, look, told).map_err(database)?;
         upkeep.look(&writer).map_err(database)?;

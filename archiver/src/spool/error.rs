@@ -1,8 +1,10 @@
 //! What the spool answers when it cannot do something.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use rusqlite::ErrorCode;
+
+use super::schema;
 
 /// Why a spool cannot be opened.
 #[derive(Debug, thiserror::Error)]
@@ -26,6 +28,13 @@ pub enum OpenError {
     /// The file is no spool, or damaged.
     #[error("the spool {0} cannot be read: {1}")]
     Database(PathBuf, rusqlite::Error),
+}
+
+impl OpenError {
+    /// The spool in `folder` needs this format, which is newer than ours.
+    pub(super) fn newer(folder: &Path, needs: i64) -> Self {
+        Self::Newer { path: folder.to_owned(), needs, knows: schema::FORMAT }
+    }
 }
 
 /// Why something was not written.

@@ -35,11 +35,7 @@ pub fn fsck(folder: &Path) -> Result<Finding, OpenError> {
     let connection = Connection::open_with_flags(file, OpenFlags::SQLITE_OPEN_READ_WRITE).map_err(database)?;
     // Undone by its end: a spool of an earlier format is looked at in the newest, and stays what it is.
     let look = connection.unchecked_transaction().map_err(database)?;
-    schema::migrate(&look).map_err(database)?.map_err(|needs| OpenError::Newer {
-        path: folder.to_owned(),
-        needs,
-        knows: schema::FORMAT,
-    })?;
+    schema::migrate(&look).map_err(database)?.map_err(|needs| OpenError::newer(folder, needs))?;
     check(&look).map_err(database)
 }
 

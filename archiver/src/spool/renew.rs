@@ -16,11 +16,7 @@ pub fn renew(folder: &Path) -> Result<Uuid, OpenError> {
     // Not made when it is not there: a new spool has a new name anyway.
     let flags = OpenFlags::SQLITE_OPEN_READ_WRITE;
     let connection = Connection::open_with_flags(folder.join("spool.db"), flags).map_err(database)?;
-    schema::prepare(&connection).map_err(database)?.map_err(|needs| OpenError::Newer {
-        path: folder.to_owned(),
-        needs,
-        knows: schema::FORMAT,
-    })?;
+    schema::prepare(&connection).map_err(database)?.map_err(|needs| OpenError::newer(folder, needs))?;
     let uuid = Uuid::new_v4();
     connection.execute("UPDATE format SET uuid = ?1", [uuid.to_string()]).map_err(database)?;
     Ok(uuid)
