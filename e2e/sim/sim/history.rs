@@ -80,17 +80,11 @@ pub enum What {
         outage: i64,
         attempt: i64,
     },
-    /// The administrators were told of this attempt; `heard`: and the operator knows it.
+    /// The administrators were told of this attempt, or of the outage's end; `heard`: and the operator knows it.
     Notified {
         endpoint: usize,
         outage: i64,
-        attempt: i64,
-        heard: bool,
-    },
-    /// And of the end of this outage.
-    NotifiedOfEnd {
-        endpoint: usize,
-        outage: i64,
+        attempt: Option<i64>,
         heard: bool,
     },
     /// An attempt should have been made by now: something waits for it, and nothing stands in its way.
@@ -189,7 +183,9 @@ impl History {
         // Answers have an order of their own, which is that of the commits; and attempts are numbers: 9 comes before 10.
         let key = |event: &Event| match event.what {
             What::Acknowledged { .. } => String::new(),
-            What::Notified { endpoint, outage, attempt, .. } => format!("0 {endpoint} {outage:06} {attempt:06}"),
+            What::Notified { endpoint, outage, attempt, .. } => {
+                format!("0 {endpoint} {outage:06} {:06}", attempt.unwrap_or(i64::MAX))
+            }
             What::Published { endpoint, outage, attempt } => format!("1 {endpoint} {outage:06} {attempt:06}"),
             _ => event.line(),
         };
@@ -223,7 +219,7 @@ impl Event {
             What::Dialed { .. } | What::Arrived { .. } => 1,
             What::Failed { .. } => 2,
             What::Recovered { .. } => 3,
-            What::Published { .. } | What::Notified { .. } | What::NotifiedOfEnd { .. } => 4,
+            What::Published { .. } | What::Notified { .. } => 4,
             What::Stands { .. } => 5,
             What::Books { .. } => 6,
             What::Crashed | What::Ended { .. } => 7,

@@ -2,18 +2,23 @@
 
 use std::collections::BTreeMap;
 
-use archiver::directory::Endpoint;
-use imarchive_crds::{RetryStatus, ladder};
+use imarchive_crds::{Retry, RetryStatus, ladder};
 
 use crate::{
     history::{Event, History, Millis, What},
     plan::{HOUR, MINUTE},
+    resources::uid,
 };
 
 /// After a rung is over, how long it may take until it is seen at the archive.
 pub const SLACK: Millis = 2 * MINUTE;
 /// Between two looks.
 const AGAIN: Millis = 30 * MINUTE;
+
+/// How long after an attempt the next one comes.
+pub fn rung(endpoint: usize, attempt: i64) -> Millis {
+    ladder::delay(&Retry::default(), attempt as u32, &uid(endpoint)).as_millis() as Millis
+}
 
 /// Of each endpoint.
 pub struct Lookout {
@@ -40,12 +45,10 @@ impl Lookout {
     }
 
     /// After a failure the next attempt comes at the end of the rung.
-    pub fn see(&mut self, event: &Event, endpoints: &[Endpoint]) {
+    pub fn see(&mut self, event: &Event) {
         match event.what {
             What::Failed { endpoint, attempt, .. } => {
-                let of = &endpoints[endpoint];
-                let delay = ladder::delay(&of.retry, attempt as u32, &of.uid).as_millis() as Millis;
-                self.looks[endpoint] = Some(event.at + delay + SLACK);
+                self.looks[endpoint] = Some(event.at + rung(endpoint, attempt) + SLACK);
             }
             What::Recovered { endpoint, .. } => self.looks[endpoint] = None,
             _ => {}

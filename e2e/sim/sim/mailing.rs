@@ -63,17 +63,18 @@ impl Mailing {
 async fn send(letter: Letter, plan: Arc<Plan>, history: Arc<History>) -> Result<Sent, Failure> {
     sleep(SENDING).await;
     let failure = |words: &str| Failure { stage: Stage::Connect, code: None, words: words.to_owned() };
-    if plan.relay_is_away(history.now()) {
+    if plan.relay_is_back(history.now()).is_none() {
         return Err(failure("no connection"));
     }
     let endpoint = resources::number(&letter.endpoint);
     // By the letter, and by when it comes: the next time it may be heard.
     let heard = plan.dice(&format!("letter {} {}", letter.id(), history.now())) % 100 < 95;
     for news in letter.news() {
-        history.note(match news {
-            News::Attempt { outage, attempt } => What::Notified { endpoint, outage, attempt, heard },
-            News::End { outage } => What::NotifiedOfEnd { endpoint, outage, heard },
-        });
+        let (outage, attempt) = match news {
+            News::Attempt { outage, attempt } => (outage, Some(attempt)),
+            News::End { outage } => (outage, None),
+        };
+        history.note(What::Notified { endpoint, outage, attempt, heard });
     }
     if heard { Ok(Sent::default()) } else { Err(failure("the reply was lost")) }
 }

@@ -155,11 +155,11 @@ fn skip(_: &Plan, events: &mut Vec<Event>) -> Option<()> {
 }
 
 fn hush(plan: &Plan, events: &mut Vec<Event>) -> Option<()> {
-    hushed(plan, events, |what| matches!(what, What::Notified { heard: true, .. }))
+    hushed(plan, events, |what| matches!(what, What::Notified { attempt: Some(_), heard: true, .. }))
 }
 
 fn hush_end(plan: &Plan, events: &mut Vec<Event>) -> Option<()> {
-    hushed(plan, events, |what| matches!(what, What::NotifiedOfEnd { heard: true, .. }))
+    hushed(plan, events, |what| matches!(what, What::Notified { attempt: None, heard: true, .. }))
 }
 
 fn hushed(plan: &Plan, events: &mut Vec<Event>, is: impl Fn(&What) -> bool) -> Option<()> {

@@ -251,15 +251,11 @@ impl Plan {
         self.troubles.iter().find(on).map(|(_, _, trouble)| *trouble)
     }
 
-    /// Whether the administrators' relay is away.
-    pub fn relay_is_away(&self, now: Millis) -> bool {
-        self.relay.iter().any(|when| when.contains(&now))
-    }
-
-    /// Since when it is back; `None`: it is away.
+    /// Since when the administrators' relay is back; `None`: it is away.
     pub fn relay_is_back(&self, now: Millis) -> Option<Millis> {
+        let away = self.relay.iter().any(|when| when.contains(&now));
         let before = self.relay.iter().map(|when| when.end).filter(|end| *end <= now);
-        (!self.relay_is_away(now)).then(|| before.max().unwrap_or(0))
+        (!away).then(|| before.max().unwrap_or(0))
     }
 
     /// What an archive does with a mail that begins with `message`, when it comes for the time number `time`, from 0.

@@ -209,7 +209,6 @@ impl World {
                 }
                 self.operator.turn(away);
                 self.observe().await;
-                self.reconcile();
             }
         }
         None
@@ -271,14 +270,14 @@ impl World {
         }
     }
 
-    /// Looks at the archiver's rows, as the operator does when they change.
+    /// The archiver's rows are looked at, and what stands in them is folded.
     async fn observe(&mut self) {
-        let Some(core) = &self.core else { return };
-        let endpoints: Vec<Endpoint> = core.publish.borrow().endpoints.values().cloned().collect();
-        let before = self.history.count();
-        let now = (self.now)();
-        self.operator.look(&core.spool, &endpoints, now).await;
-        self.history.since(before).iter().for_each(|event| self.lookout.see(event, &endpoints));
+        if let Some(core) = &self.core {
+            let endpoints: Vec<Endpoint> = core.publish.borrow().endpoints.values().cloned().collect();
+            let before = self.history.count();
+            self.operator.look(&core.spool, &endpoints, (self.now)()).await;
+            self.history.since(before).iter().for_each(|event| self.lookout.see(event));
+        }
         self.reconcile();
     }
 

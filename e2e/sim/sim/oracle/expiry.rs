@@ -1,8 +1,8 @@
 //! How long an archive was tried in vain: what expired had to wait for ninety days of that.
 
-use super::rungs::rung;
 use crate::{
     history::{Event, Millis, What},
+    lookout::rung,
     plan::MINUTE,
 };
 

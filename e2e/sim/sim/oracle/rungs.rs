@@ -2,13 +2,10 @@
 
 use std::collections::BTreeMap;
 
-use imarchive_crds::{Retry, ladder};
-
 use crate::{
     history::{Event, Millis, What},
-    lookout::SLACK,
+    lookout::{SLACK, rung},
     plan::{Plan, SECOND},
-    resources::uid,
 };
 
 /// What is known of an endpoint at a point of its history.
@@ -141,9 +138,4 @@ impl Endpoint {
             self.highest = (outage.max(1) - 1, 0);
         }
     }
-}
-
-/// How long after an attempt the next one comes.
-pub fn rung(endpoint: usize, attempt: i64) -> Millis {
-    ladder::delay(&Retry::default(), attempt as u32, &uid(endpoint)).as_millis() as Millis
 }

@@ -10,6 +10,8 @@ use crate::{
 
 /// How long it may take, once relay and operator are there: a mail that failed is tried again after 15 minutes at most.
 const PATIENCE: Millis = 20 * MINUTE;
+/// And when they had been there for so long before.
+const AT_ONCE: Millis = MINUTE;
 
 /// What can be told of: an attempt of an outage, or its end.
 type News = (i64, Option<i64>);
@@ -52,12 +54,8 @@ pub fn judge(plan: &Plan, events: &[Event]) -> Vec<String> {
                 of.happens((*outage, None), *at);
             }
             What::Notified { endpoint, outage, attempt, heard } => {
-                let of = endpoints.entry(*endpoint).or_default();
-                wrong.extend(of.told((*outage, Some(*attempt)), *at, *heard).map(|words| format!("{at}: {words}")));
-            }
-            What::NotifiedOfEnd { endpoint, outage, heard } => {
-                let of = endpoints.entry(*endpoint).or_default();
-                wrong.extend(of.told((*outage, None), *at, *heard).map(|words| format!("{at}: {words}")));
+                let said = endpoints.entry(*endpoint).or_default().told((*outage, *attempt), *at, *heard);
+                wrong.extend(said.map(|words| format!("{at}: endpoint {endpoint}: {words}")));
             }
             _ => {}
         }
@@ -89,7 +87,9 @@ impl Endpoint {
     /// What should have been told by `at`, when the operator is there since `back`.
     fn late(&mut self, plan: &Plan, at: Millis, back: Option<Millis>) -> Option<String> {
         let since = back?.max(plan.relay_is_back(at)?).max(self.unheard);
-        let news = *self.untold.iter().find(|(_, happened)| since.max(**happened) + PATIENCE < at)?.0;
+        let patience = |happened| if since + PATIENCE < happened { AT_ONCE } else { PATIENCE };
+        let late = |happened: Millis| since.max(happened) + patience(happened) < at;
+        let news = *self.untold.iter().find(|(_, happened)| late(**happened))?.0;
         self.untold.remove(&news);
         Some(format!("nobody was told of {}", named(news)))
     }
