@@ -86,9 +86,9 @@ class Client:
     def books(self) -> dict[str, int]:
         return self.get("/v1/books").body
 
-    def drained(self, patience: float = 90) -> None:
-        """Waits until nothing waits any more."""
-        eventually(lambda: self.books()["waiting"] == 0, patience, "all is delivered")
+    def drained(self, patience: float = 90) -> dict[str, int]:
+        """The books, once nothing waits any more."""
+        return eventually(lambda: (books := self.books())["waiting"] == 0 and books, patience, "all is delivered")
 
     def get(self, path: str) -> Answer:
         answer = self.send("GET", path)

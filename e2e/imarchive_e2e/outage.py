@@ -26,9 +26,7 @@ def watch(client: Client, chat: Chat, endpoint: str) -> list[dict]:
                 archives.command("pause", service)
         messages = list(chat.working_day(MESSAGES))
         with step(f"{len(messages)} messages are acknowledged meanwhile"):
-            answer = client.post(messages)
-            if answer.status != 200:
-                raise node.Failed(f"POST /v1/messages: {answer.status} {answer.body}")
+            client.hand_in(messages)
         tries = climb(client.namespace, endpoint)
         told = mailed(client.namespace, endpoint, tries)
         describe(client.namespace, endpoint, tries)

@@ -160,8 +160,8 @@ def test_uninstalled_it_leaves_every_object_and_the_archiver_goes_on(organizatio
     said = helm("uninstall", "imarchive", "-n", SYSTEM, "--wait", "--timeout=120s")
     assert all(name in said for name in CRDS), said
     node.eventually(lambda: not operator_pods(), 60, "the operator is gone")
-    assert client.post(list(chat.working_day(MESSAGES))).status == 200
-    client.drained()  # without the operator
+    client.hand_in(chat.working_day(MESSAGES))
+    client.drained(60)  # without the operator
     assert untouched(organization) == kept
 
 

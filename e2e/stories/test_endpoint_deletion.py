@@ -35,13 +35,6 @@ def frank(organization, window: str) -> dict:
     return organization.endpoint("frank", recipients, batching={"window": window}, default=False)
 
 
-def say(client, sent, messages: list[dict]) -> list[dict]:
-    answer = client.post(messages)
-    assert answer.status == 200, answer.body
-    sent.add_all(messages)
-    return messages
-
-
 def copies(client, message: dict) -> dict[str, dict]:
     """By endpoint."""
     found = client.get(f"/v1/messages/{SOURCE}/{message['id']}")
@@ -55,7 +48,8 @@ def is_sealed(client, message: dict) -> bool:
 @pytest.fixture(scope="module")
 def day(client, chat, sent) -> list[dict]:
     """A day of messages, of which those to Frank stay in open windows."""
-    messages = say(client, sent, [*chat.working_day(30), chat.direct(FRANK, ZOE, "In Frank's window, and in no other")])
+    messages = [*chat.working_day(30), chat.direct(FRANK, ZOE, "In Frank's window, and in no other")]
+    client.hand_in(messages, sent)
     others = [message for message in messages if "frank" not in copies(client, message)]
     node.eventually(lambda: all(is_sealed(client, message) for message in others), 60, "the journal's are sealed")
     return messages
@@ -85,7 +79,8 @@ def test_the_archiver_says_how_many_are_held(organization, day):
 
 
 def test_what_is_handed_in_meanwhile_waits_for_an_endpoint(client, chat, sent, day):
-    later = say(client, sent, [*chat.working_day(5), chat.direct(FRANK, ZOE, "Where does this go?")])
+    later = [*chat.working_day(5), chat.direct(FRANK, ZOE, "Where does this go?")]
+    client.hand_in(later, sent)
     books = client.books()
     assert (books["held"], books["waiting"], books["unrouted"]) == (len(day), len(later), len(later))
 

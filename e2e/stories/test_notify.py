@@ -78,7 +78,7 @@ def recovered(organization) -> None:
 
 def test_before_anything_failed_there_is_nothing_to_tell(organization, client, chat):
     client.hand_in(chat.working_day(10))
-    client.drained()
+    client.drained(60)
     assert notified(organization) == {}
     assert mails() == []
 
@@ -135,7 +135,7 @@ def test_when_the_archive_is_back_the_end_is_a_mail_too(organization, client):
     assert "Messages of Acme are delivered to the archive journal again." in end.facts
     assert re.search(r"Waited: \d+ messages when it ended; they are being delivered", end.facts)
     node.eventually(lambda: "notifiedAt" in organization.retry("journal")["last"], 30, "the end is on the record as told")
-    client.drained()
+    client.drained(60)
 
 
 def test_without_administrators_the_condition_says_that_nobody_is_told(organization, client, chat):

@@ -31,10 +31,6 @@ def spool(organization, story, chat, sent):
     return organization.find(CLAIM)
 
 
-def drained(client) -> dict[str, int]:
-    return node.eventually(lambda: (books := client.books())["waiting"] == 0 and books, 90, "all is delivered")
-
-
 def is_the_same(claim: dict, spool: dict) -> bool:
     return claim["metadata"]["uid"] == spool["metadata"]["uid"] and "deletionTimestamp" not in claim["metadata"]
 
@@ -104,7 +100,7 @@ def test_another_archiver_adopts_the_spool_and_delivers_what_waited(organization
     client = organization.client()
     assert is_the_same(organization.find(CLAIM), spool)
     assert client.books()["acknowledged"] == len(sent)
-    books = drained(client)
+    books = client.drained()
     assert books["delivered"] + books["excluded"] == len(sent)
     found = audited(sent, Policy.read(organization.name), {"journal": organization.login})
     assert found.problems == []
@@ -122,9 +118,8 @@ def test_an_archiver_that_is_replaced_at_once_has_everything_too(organization, s
     )
     message = chat.direct(ALICE, ZOE, "And on we go")
     client = organization.client()
-    assert client.post(message).status == 200
-    sent.add_all([message])
-    books = drained(client)
+    client.hand_in([message], sent)
+    books = client.drained()
     assert books["delivered"] + books["excluded"] == len(sent)
     assert is_the_same(organization.find(CLAIM), spool)
 
@@ -143,8 +138,7 @@ def test_a_volume_that_cannot_grow_is_told_and_stops_nothing(organization, spool
     assert "spool" in said["message"] and "storageclass" in said["message"].lower()
     assert organization.condition("archiver", "archiver", "Ready")["status"] == "True"
     message = chat.direct(ALICE, ZOE, "Is there room?")
-    assert organization.client().post(message).status == 200
-    sent.add_all([message])
+    organization.client().hand_in([message], sent)
 
 
 def test_a_namespace_is_deleted_with_everything_in_it(organization, spool):
